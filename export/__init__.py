@@ -1,0 +1,1 @@
+"""The workstation side: checkpoint readers, quantisation and bundle writing."""

@@ -1,0 +1,1 @@
+"""HyT: run Hybrid Training vision-language-action policies on a robot."""

@@ -1,0 +1,1 @@
+"""The robot side: manifest, policy, control loop and the command line hyt-run."""

@@ -1,0 +1,262 @@
+"""The contract between training, export and runtime: what a policy sees, says and means, checked field by field.
+
+A checkpoint carries it as `hyt.json`; a bundle's manifest embeds the same object. Every length, id and unit that two parts
+must agree on stands here once, and `Contract` refuses what does not fit together.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from hyt.runtime.errors import CheckpointError, HytError
+
+CONTRACT_VERSION = 1
+
+TokenId = Annotated[int, Field(ge=0, lt=2**31)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Name = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Camera(_Strict):
+    """One camera: uint8 RGB images of exactly (height, width, 3); pixels are normalised as (x / 255 - mean) / std."""
+
+    name: Name
+    height: Annotated[int, Field(ge=1, le=4096)]
+    width: Annotated[int, Field(ge=1, le=4096)]
+    mean: tuple[Finite, Finite, Finite] = (0.5, 0.5, 0.5)
+    std: tuple[Finite, Finite, Finite] = (0.5, 0.5, 0.5)
+
+    @model_validator(mode="after")
+    def _std_is_positive(self) -> Camera:
+        if min(self.std) <= 0:
+            raise ValueError("camera std must be positive")
+        return self
+
+
+class StateDimension(_Strict):
+    """One dimension of the state vector, clipped to [low, high] in `unit` before it is binned."""
+
+    name: Name
+    unit: str
+    low: Finite
+    high: Finite
+
+    @model_validator(mode="after")
+    def _range_is_not_empty(self) -> StateDimension:
+        if not self.low < self.high:
+            raise ValueError(f"state dimension {self.name!r}: low must be below high")
+        return self
+
+
+class State(_Strict):
+    """The state as text tokens: dimension value -> bin floor((x - low) / (high - low) * bins) -> id first_token_id + bin."""
+
+    dimensions: tuple[StateDimension, ...]
+    bins: Annotated[int, Field(ge=2, le=65536)]
+    first_token_id: TokenId
+
+
+class ImageSegment(_Strict):
+    """The image tokens of one camera."""
+
+    kind: Literal["image"] = "image"
+    camera: Name
+
+
+class TokenSegment(_Strict):
+    """One fixed token."""
+
+    kind: Literal["token"] = "token"
+    id: TokenId
+
+
+class StateSegment(_Strict):
+    """One token per state dimension."""
+
+    kind: Literal["state"] = "state"
+
+
+class TextSegment(_Strict):
+    """The tokenised instruction (act, think) or sub-instruction (follow)."""
+
+    kind: Literal["text"] = "text"
+    max_tokens: Annotated[int, Field(ge=1, le=4096)]
+
+
+Segment = Annotated[ImageSegment | TokenSegment | StateSegment | TextSegment, Field(discriminator="kind")]
+
+
+class Modalities(_Strict):
+    """The tag of each modality (HyT, arXiv 2510.00600): it is fed as the first position after the prefix."""
+
+    act: TokenId
+    think: TokenId
+    follow: TokenId
+
+
+class Thought(_Strict):
+    """What a thought may be: text tokens up to `end_id`, at most `max_tokens`; `suppressed_ids` are never chosen."""
+
+    end_id: TokenId
+    max_tokens: Annotated[int, Field(ge=1, le=4096)]
+    suppressed_ids: tuple[TokenId, ...]
+
+
+class ActionDimension(_Strict):
+    """One action dimension: bins span [low, high] in `unit`; `semantics` says what the number means to the robot."""
+
+    name: Name
+    unit: str
+    low: Finite
+    high: Finite
+    semantics: Literal["absolute", "delta", "velocity"]
+    frame: str
+    relative_to: Literal["none", "observed_state", "last_setpoint"] = "none"
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> ActionDimension:
+        if not self.low < self.high:
+            raise ValueError(f"action dimension {self.name!r}: low must be below high")
+        if (self.semantics == "delta") != (self.relative_to != "none"):
+            raise ValueError(f"action dimension {self.name!r}: a delta, and only a delta, names what it is relative to")
+        return self
+
+
+class Action(_Strict):
+    """Action tokens and what they stand for.
+
+    A chunk is (steps, dimensions), row-major in tokens; token `token_ids[b]` stands for `bin_centers[b]` in [-1, 1], and
+    the value in the robot's unit is low + (center + 1) / 2 * (high - low). Each step lasts `step_time` seconds.
+    """
+
+    token_ids: tuple[TokenId, ...]
+    bin_centers: tuple[Finite, ...]
+    steps: Annotated[int, Field(ge=1, le=1024)]
+    step_time: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)]
+    dimensions: tuple[ActionDimension, ...]
+
+    @model_validator(mode="after")
+    def _bins_fit(self) -> Action:
+        if len(self.token_ids) < 2 or len(self.token_ids) != len(self.bin_centers):
+            raise ValueError(
+                f"action: expected one bin center per token id (at least 2), received {len(self.token_ids)} ids and "
+                f"{len(self.bin_centers)} centers"
+            )
+        if len(set(self.token_ids)) != len(self.token_ids):
+            raise ValueError("action: token_ids must differ from each other")
+        if any(b <= a for a, b in zip(self.bin_centers, self.bin_centers[1:], strict=False)):
+            raise ValueError("action: bin_centers must increase")
+        if not self.dimensions:
+            raise ValueError("action: at least one dimension")
+        return self
+
+    @property
+    def tokens(self) -> int:
+        """Number of action tokens in a chunk."""
+        return self.steps * len(self.dimensions)
+
+
+class Contract(_Strict):
+    """All that training, export and runtime must agree on; the content of `hyt.json`."""
+
+    version: Literal[1] = 1
+    name: Name
+    vocab_size: Annotated[int, Field(ge=2, lt=2**31)]
+    cameras: tuple[Camera, ...]
+    state: State | None
+    prompt: tuple[Segment, ...]
+    modalities: Modalities
+    thought: Thought
+    action: Action
+    instructions: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Contract:
+        cameras = [c.name for c in self.cameras]
+        if len(set(cameras)) != len(cameras):
+            raise ValueError("cameras must have different names")
+        used = [s.camera for s in self.prompt if isinstance(s, ImageSegment)]
+        if sorted(used) != sorted(cameras):
+            raise ValueError(f"prompt must use each camera once: cameras {cameras}, prompt {used}")
+        if sum(isinstance(s, TextSegment) for s in self.prompt) != 1:
+            raise ValueError("prompt must have exactly one text segment")
+        if sum(isinstance(s, StateSegment) for s in self.prompt) != (0 if self.state is None else 1):
+            raise ValueError("prompt must have one state segment if, and only if, there is a state")
+        self._ids_fit()
+        return self
+
+    def _ids_fit(self) -> None:
+        tags = (self.modalities.act, self.modalities.think, self.modalities.follow, self.thought.end_id)
+        if len(set(tags)) != len(tags):
+            raise ValueError("modality tags and thought end must differ from each other")
+        actions = set(self.action.token_ids)
+        if actions & set(tags):
+            raise ValueError("action tokens must differ from the modality tags and the thought end")
+        suppressed = set(self.thought.suppressed_ids)
+        if not actions <= suppressed:
+            raise ValueError("thought.suppressed_ids must hold every action token: a thought never contains actions")
+        if self.thought.end_id in suppressed:
+            raise ValueError("thought.end_id must not be suppressed")
+        ids = [*tags, *actions, *suppressed, *(s.id for s in self.prompt if isinstance(s, TokenSegment))]
+        if self.state is not None:
+            ids.append(self.state.first_token_id + self.state.bins - 1)
+        if max(ids) >= self.vocab_size:
+            raise ValueError(f"every token id must be below vocab_size {self.vocab_size}, received {max(ids)}")
+
+    def max_text_positions(self) -> int:
+        """Largest number of prefix positions that are not image tokens."""
+        count = 0
+        for segment in self.prompt:
+            if isinstance(segment, TextSegment):
+                count += segment.max_tokens
+            elif isinstance(segment, StateSegment):
+                count += len(self.state.dimensions) if self.state else 0
+            elif isinstance(segment, TokenSegment):
+                count += 1
+        return count
+
+
+def first_problem(error: ValidationError) -> tuple[str, str]:
+    """The first problem pydantic found, as (dotted field, message)."""
+    problem = error.errors(include_url=False)[0]
+    return ".".join(str(part) for part in problem["loc"]) or "contract", str(problem["msg"])
+
+
+def parse_contract(data: Any, source: str, error: type[HytError] = CheckpointError) -> Contract:
+    """Check parsed JSON as a contract; raises `error` that names the first bad field of `source`."""
+    try:
+        return Contract.model_validate(data)
+    except ValidationError as problem:
+        field, message = first_problem(problem)
+        raise error(f"{source}: field {field}", expected="a valid HyT contract", received=message) from None
+
+
+def read_contract(path: Path) -> Contract:
+    """Read `hyt.json`; raises CheckpointError when it is missing, is no JSON, or does not fit together."""
+    import json
+
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(
+            f"{path}", expected="a hyt.json beside the weights", received="no such file", remedy="name a HyT checkpoint"
+        ) from None
+    except (UnicodeDecodeError, ValueError) as problem:
+        raise CheckpointError(f"{path}", expected="JSON", received=str(problem)) from None
+    return parse_contract(data, str(path))
+
+
+def bin_of(value: float, dimension: StateDimension, bins: int) -> int:
+    """Bin of one state value; raises ValueError when it is not finite."""
+    if not math.isfinite(value):
+        raise ValueError(f"state {dimension.name!r} is {value}")
+    position = (value - dimension.low) / (dimension.high - dimension.low)
+    return min(max(math.floor(position * bins), 0), bins - 1)

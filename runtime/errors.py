@@ -1,0 +1,80 @@
+"""The one exception tree of HyT; each error is one line (subject, expected, received, remedy) and has an exit code.
+
+    HytError                       1
+    +-- CheckpointError            3   a checkpoint or its hyt.json cannot be used
+    +-- BundleError                4   a bundle is missing, damaged, changed or of another schema
+    +-- InputError                 5   an observation, instruction or argument does not fit the contract
+    +-- LinkError                  6   the port or the firmware behind it
+    |   +-- ChunkRejected          6   the firmware refused a chunk and said why
+    +-- OutputExistsError          7   the output is there already and --force was not given
+    +-- MissingDependencyError     8   an optional package is needed for what was asked
+
+The command lines print the line on standard error and exit with the code; 2 is a usage error (argparse), 130 an interrupt.
+"""
+
+from __future__ import annotations
+
+
+class HytError(Exception):
+    """Base of all errors that HyT raises on purpose."""
+
+    exit_code = 1
+
+    def __init__(self, subject: str, *, expected: str = "", received: str = "", remedy: str = "") -> None:
+        self.subject = subject
+        self.expected = expected
+        self.received = received
+        self.remedy = remedy
+        parts = [subject]
+        if expected:
+            parts.append(f"expected {expected}")
+        if received:
+            parts.append(f"received {received}")
+        if remedy:
+            parts.append(remedy)
+        # One line whatever the parts held: a file's content must not forge a second line of output.
+        super().__init__(" ".join("; ".join(parts).split()))
+
+
+class CheckpointError(HytError):
+    """A checkpoint directory, its tensors or its `hyt.json` cannot be used."""
+
+    exit_code = 3
+
+
+class BundleError(HytError):
+    """A bundle is missing, damaged, changed since export, or of a schema this version does not read."""
+
+    exit_code = 4
+
+
+class InputError(HytError):
+    """An observation, instruction or argument does not fit the policy's contract."""
+
+    exit_code = 5
+
+
+class LinkError(HytError):
+    """The serial port or the firmware behind it did not do what the protocol promises."""
+
+    exit_code = 6
+
+
+class ChunkRejected(LinkError):
+    """The firmware refused an action chunk; `reason` is the firmware's own word for why."""
+
+    def __init__(self, reason: str, *, expected: str = "", received: str = "", remedy: str = "") -> None:
+        self.reason = reason
+        super().__init__(f"chunk rejected: {reason}", expected=expected, received=received, remedy=remedy)
+
+
+class OutputExistsError(HytError):
+    """The output exists and `--force` was not given."""
+
+    exit_code = 7
+
+
+class MissingDependencyError(HytError):
+    """An optional package is needed for what was asked; the remedy names the extra to install."""
+
+    exit_code = 8

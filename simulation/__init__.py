@@ -1,0 +1,1 @@
+"""The simulated arm that the firmware drives, its experts and its thoughts."""

@@ -1,0 +1,1 @@
+"""Hybrid training of small policies: data, objective, evaluation."""
