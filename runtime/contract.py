@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from hyt.runtime.errors import CheckpointError, HytError
+from hyt.errors import CheckpointError, HytError
 
 CONTRACT_VERSION = 1
 
