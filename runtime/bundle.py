@@ -1,0 +1,138 @@
+"""Opens a bundle and trusts nothing in it: every listed file has its size and SHA-256, the contract fits the model.
+
+Layout of `NAME.hyt/`:
+    manifest.json     contract, shapes, quantisation, size and SHA-256 of every other file, provenance
+    language.gguf     the decoder, in llama.cpp's names
+    vision.gguf       image encoder and projector
+    tokenizer.json    Hugging Face fast tokenizer
+    report.json       what the export measured (optional)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from hyt.errors import BundleError
+from hyt.runtime.contract import Contract
+from hyt.runtime.json_file import read_json
+from hyt.runtime.manifest import (
+    LANGUAGE_NAME,
+    MANIFEST_NAME,
+    REPORT_NAME,
+    TOKENIZER_NAME,
+    VISION_NAME,
+    FileEntry,
+    Manifest,
+    parse_manifest,
+)
+
+MANIFEST_LIMIT = 16 * 2**20
+_DAMAGED = "the bundle was changed or damaged after its export: export or copy it again"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle: its directory, its manifest and the path of every listed file by name."""
+
+    path: Path
+    manifest: Manifest
+    files: dict[str, Path]
+
+    @property
+    def contract(self) -> Contract:
+        """The contract of the policy."""
+        return self.manifest.contract
+
+    @property
+    def language(self) -> Path:
+        """Path of the decoder's GGUF file."""
+        return self.files[LANGUAGE_NAME]
+
+    @property
+    def vision(self) -> Path:
+        """Path of the image encoder's GGUF file."""
+        return self.files[VISION_NAME]
+
+    @property
+    def tokenizer(self) -> Path:
+        """Path of the tokenizer."""
+        return self.files[TOKENIZER_NAME]
+
+    @property
+    def report(self) -> Path | None:
+        """Path of the export's report, where there is one."""
+        return self.files.get(REPORT_NAME)
+
+
+def open_bundle(path: str | os.PathLike[str]) -> Bundle:
+    """Verify the bundle directory at `path`; raises BundleError at the first thing that is not as it should be."""
+    root = Path(path)
+    if not root.is_dir():
+        raise BundleError(
+            str(root),
+            expected="a bundle directory",
+            received="a file" if root.exists() else "no such directory",
+            remedy="write one with hyt-export",
+        )
+    manifest_path = root / MANIFEST_NAME
+    if not manifest_path.exists():
+        raise BundleError(
+            str(root), expected=f"a bundle with {MANIFEST_NAME}", received="none", remedy="write one with hyt-export"
+        )
+    manifest = parse_manifest(read_json(manifest_path, MANIFEST_LIMIT, BundleError), str(manifest_path))
+    files = {name: _verified(root, name, entry) for name, entry in sorted(manifest.files.items())}
+    for stray in sorted(root.rglob("*.gguf")):
+        if stray.relative_to(root).as_posix() not in files:
+            raise BundleError(
+                str(stray),
+                expected="only files that the manifest lists",
+                received="an unlisted GGUF",
+                remedy="remove it",
+            )
+    return Bundle(root, manifest, files)
+
+
+def describe_file(path: Path) -> FileEntry:
+    """Size and SHA-256 of a file, read in pieces of 1 MiB."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while piece := file.read(2**20):
+            digest.update(piece)
+            size += len(piece)
+    return FileEntry(size=size, sha256=digest.hexdigest())
+
+
+def _verified(root: Path, name: str, entry: FileEntry) -> Path:
+    path = root / name
+    try:
+        # Links are refused, in a folder of the name too: a bundle is copied and signed as one directory.
+        status = path.lstat()
+        inside = path.resolve(strict=True) == root.resolve(strict=True) / name
+    except OSError as problem:
+        raise BundleError(
+            str(path), expected="a file", received=problem.strerror or str(problem), remedy=_DAMAGED
+        ) from None
+    if not stat.S_ISREG(status.st_mode) or not inside:
+        raise BundleError(
+            str(path),
+            expected="a regular file inside the bundle",
+            received="something else",
+            remedy="copy the file itself into the bundle",
+        )
+    if status.st_size != entry.size:
+        raise BundleError(
+            str(path), expected=f"{entry.size} bytes", received=f"{status.st_size} bytes", remedy=_DAMAGED
+        )
+    try:
+        actual = describe_file(path)
+    except OSError as problem:
+        raise BundleError(str(path), expected="a readable file", received=problem.strerror or str(problem)) from None
+    if actual != entry:
+        raise BundleError(
+            str(path), expected=f"SHA-256 {entry.sha256[:16]}...", received=f"{actual.sha256[:16]}...", remedy=_DAMAGED
+        )
+    return path

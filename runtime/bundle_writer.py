@@ -1,0 +1,143 @@
+"""Writes a bundle so that it appears whole or not at all: a fresh directory beside the target, renamed at the end."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hyt.errors import OutputExistsError
+from hyt.runtime.bundle import describe_file
+from hyt.runtime.manifest import MANIFEST_NAME, FileEntry, Manifest
+
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+@contextmanager
+def write_bundle(target: Path, *, force: bool = False) -> Iterator[Path]:
+    """Give a fresh directory to fill; it becomes `target` when the block ends, and is removed when the block raises.
+
+    An existing bundle is replaced only with `force`, and only after the block succeeded; what is no bundle is never
+    replaced. Raises OutputExistsError. A process that is killed leaves `target` as it was; the fresh directory that it
+    leaves behind is removed by the next write of the same name.
+    """
+    check_target(target, force=force)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{target.name}.partial-"
+    _remove_abandoned(target.parent, prefix)
+    fresh = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
+    lock = _lock(fresh)
+    try:
+        yield fresh
+        fresh.chmod(0o777 & ~_umask())
+        _flush(fresh)
+        check_target(target, force=force)
+        _put_in_place(fresh, target)
+        _flush_directory(target.parent)
+    finally:
+        os.close(lock)
+        # After an exchange this is the old bundle; after a plain rename there is nothing here any more.
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def check_target(target: Path, *, force: bool) -> None:
+    """Raise OutputExistsError when `target` is there and may not be replaced."""
+    if not os.path.lexists(target):
+        return
+    if target.is_symlink() or not (target / MANIFEST_NAME).is_file():
+        raise OutputExistsError(
+            str(target),
+            expected="a new name or a bundle to replace",
+            received="something else",
+            remedy="choose another name",
+        )
+    if not force:
+        raise OutputExistsError(
+            str(target), expected="no such output", received="an existing bundle", remedy="pass --force to replace it"
+        )
+
+
+def describe_files(directory: Path) -> dict[str, FileEntry]:
+    """Entry of every file below `directory` by its name in the bundle, for the manifest."""
+    paths = sorted(path for path in directory.rglob("*") if path.is_file())
+    return {path.relative_to(directory).as_posix(): describe_file(path) for path in paths}
+
+
+def write_manifest(directory: Path, manifest: Manifest) -> None:
+    """Write `manifest.json`, the last file of a bundle."""
+    (directory / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
+def _put_in_place(fresh: Path, target: Path) -> None:
+    if not os.path.lexists(target):
+        fresh.rename(target)
+        return
+    if _exchange(fresh, target):
+        return
+    # No atomic exchange on this system: between the two renames the old bundle has the other name.
+    aside = fresh.with_name(fresh.name.replace(".partial-", ".replaced-"))
+    target.rename(aside)
+    try:
+        fresh.rename(target)
+    except BaseException:
+        aside.rename(target)
+        raise
+    shutil.rmtree(aside)
+
+
+def _exchange(a: Path, b: Path) -> bool:
+    """Swap two names in one step (Linux renameat2); False where the system or the file system cannot."""
+    if not sys.platform.startswith("linux"):
+        return False
+    renameat2 = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if renameat2 is None:
+        return False
+    return bool(renameat2(_AT_FDCWD, os.fsencode(a), _AT_FDCWD, os.fsencode(b), _RENAME_EXCHANGE) == 0)
+
+
+def _lock(directory: Path) -> int:
+    descriptor = os.open(directory, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return descriptor
+
+
+def _remove_abandoned(parent: Path, prefix: str) -> None:
+    """Remove the fresh directories of writers that died: the kernel dropped their lock."""
+    for path in parent.iterdir():
+        if not path.name.startswith(prefix) or path.is_symlink() or not path.is_dir():
+            continue
+        try:
+            lock = _lock(path)
+        except OSError:
+            continue  # another writer holds it, or it is not ours to open
+        os.close(lock)
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _flush(directory: Path) -> None:
+    for path in directory.rglob("*"):
+        if path.is_file():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    _flush_directory(directory)
+
+
+def _flush_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

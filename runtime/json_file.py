@@ -1,0 +1,45 @@
+"""Reads JSON that may be hostile: bounded in size, one meaning only, each failure one line of the caller's error."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hyt.errors import HytError
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in result:
+            raise ValueError(f"key {key[:80]!r} twice in one object")
+        result[key] = value
+    return result
+
+
+def _no_constant(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON number")
+
+
+def parse_json(text: bytes, subject: str, error: type[HytError]) -> Any:
+    """Parse UTF-8 JSON strictly (no repeated key, no NaN, no runaway nesting); raises `error` about `subject`."""
+    try:
+        return json.loads(text.decode("utf-8"), object_pairs_hook=_unique, parse_constant=_no_constant)
+    except RecursionError:
+        raise error(subject, expected="JSON", received="JSON nested too deeply") from None
+    except ValueError as problem:  # UnicodeDecodeError and JSONDecodeError are ValueErrors
+        raise error(subject, expected="JSON", received=str(problem)[:200]) from None
+
+
+def read_json(path: Path, limit: int, error: type[HytError], remedy: str = "") -> Any:
+    """Read and parse a JSON file of at most `limit` bytes; raises `error` when it is missing, larger or no JSON."""
+    try:
+        with path.open("rb") as file:
+            text = file.read(limit + 1)
+    except OSError as problem:
+        reason = problem.strerror or str(problem)
+        raise error(str(path), expected="a readable file", received=reason, remedy=remedy) from None
+    if len(text) > limit:
+        raise error(str(path), expected=f"at most {limit} bytes", received="more", remedy=remedy)
+    return parse_json(text, str(path), error)

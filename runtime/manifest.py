@@ -1,0 +1,226 @@
+"""The manifest of a bundle: what every part must agree on, checked on load field by field.
+
+`manifest.json` is `Manifest.model_dump_json()`. A reader refuses a newer major version and accepts a newer minor one,
+whose new fields it ignores; with its own version or an older one an unknown field is an error.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
+
+from hyt.errors import BundleError
+from hyt.runtime.contract import Contract, Finite, Name, first_problem
+
+SCHEMA_MAJOR = 1
+SCHEMA_MINOR = 0
+MANIFEST_NAME = "manifest.json"
+LANGUAGE_NAME = "language.gguf"
+VISION_NAME = "vision.gguf"
+TOKENIZER_NAME = "tokenizer.json"
+REPORT_NAME = "report.json"
+REQUIRED_FILES = (LANGUAGE_NAME, VISION_NAME, TOKENIZER_NAME)
+
+Count = Annotated[int, Field(ge=1, lt=2**31)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+# One or more plain path parts: no absolute path, no "..", no hidden file, nothing a shell or Windows reads otherwise.
+_FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*(/[A-Za-z0-9_][A-Za-z0-9._-]*)*")
+
+
+class _Part(BaseModel):
+    """A part of the manifest; unknown fields pass only where a newer minor version brought them."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_unknown_field(cls, data: Any, info: ValidationInfo) -> Any:
+        if isinstance(data, dict) and not (info.context or {}).get("newer_minor"):
+            for key in data:
+                if key not in cls.model_fields:
+                    raise ValueError(f"unknown field {str(key)[:80]!r}")
+        return data
+
+
+class Schema(_Part):
+    """Version of the manifest's own layout."""
+
+    major: Annotated[int, Field(ge=1)] = SCHEMA_MAJOR
+    minor: Annotated[int, Field(ge=0)] = SCHEMA_MINOR
+
+
+class TextShapes(_Part):
+    """The decoder: sizes in elements, `rope_theta` in positions, `attention_scale` multiplies q . k."""
+
+    architecture: Name
+    vocab_size: Count
+    context_length: Count
+    hidden_size: Count
+    intermediate_size: Count
+    layers: Count
+    heads: Count
+    kv_heads: Count
+    head_dim: Count
+    norm_epsilon: Positive
+    rope_theta: Positive
+    attention_scale: Positive
+    attention_softcap: Positive | None
+    final_softcap: Positive | None
+    sliding_window: Count | None
+    prefix_attention: Literal["bidirectional", "causal"]
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> TextShapes:
+        if self.heads % self.kv_heads:
+            raise ValueError(f"heads {self.heads} must be a multiple of kv_heads {self.kv_heads}")
+        return self
+
+
+class VisionShapes(_Part):
+    """The image encoder and its projector: square images of `image_size` pixels, `tokens` rows of `projection_dim`."""
+
+    architecture: Name
+    image_size: Count
+    patch_size: Count
+    tokens: Count
+    hidden_size: Count
+    intermediate_size: Count
+    layers: Count
+    heads: Count
+    norm_epsilon: Positive
+    projection_dim: Count
+    image_mean: tuple[Finite, Finite, Finite]
+    image_std: tuple[Positive, Positive, Positive]
+
+
+class Shapes(_Part):
+    """Every shape of the model."""
+
+    text: TextShapes
+    vision: VisionShapes
+
+
+class Quantization(_Part):
+    """The type that was asked for, and how many tensors have which type in the end, per GGUF file."""
+
+    requested: Name
+    types: dict[str, dict[str, Annotated[int, Field(ge=1)]]]
+
+
+class FileEntry(_Part):
+    """Size in bytes and SHA-256 (hex) of one file of the bundle."""
+
+    size: Annotated[int, Field(ge=0)]
+    sha256: Sha256
+
+
+class Provenance(_Part):
+    """Where the bundle comes from; no time and no path, so that the same export gives the same bytes."""
+
+    tool: Name
+    version: Name
+    checkpoint_sha256: Sha256
+    command: str
+
+
+class Signature(_Part):
+    """A signature over the manifest without this field; reserved, no version writes or checks one yet."""
+
+    algorithm: Name
+    key_id: Name
+    value: str
+
+
+class Manifest(_Part):
+    """The content of `manifest.json`."""
+
+    schema_version: Schema = Schema()
+    name: Name
+    family: Name
+    contract: Contract
+    shapes: Shapes
+    image_tokens: dict[str, Count]
+    quantization: Quantization
+    files: dict[str, FileEntry]
+    provenance: Provenance
+    signature: Signature | None = None
+
+    @field_validator("files")
+    @classmethod
+    def _names_stay_inside(cls, files: dict[str, FileEntry]) -> dict[str, FileEntry]:
+        for name in files:
+            if len(name) > 255 or not _FILE_NAME.fullmatch(name) or name == MANIFEST_NAME:
+                raise ValueError(f"{name[:80]!r} is no file name inside the bundle")
+        missing = [name for name in REQUIRED_FILES if name not in files]
+        if missing:
+            raise ValueError(f"{missing[0]} is not listed")
+        return files
+
+    @model_validator(mode="after")
+    def _contract_fits_shapes(self) -> Manifest:
+        text, vision, contract = self.shapes.text, self.shapes.vision, self.contract
+        if contract.vocab_size != text.vocab_size:
+            raise ValueError(f"contract.vocab_size {contract.vocab_size} is not the model's {text.vocab_size}")
+        if vision.projection_dim != text.hidden_size:
+            raise ValueError(
+                f"vision.projection_dim {vision.projection_dim} is not text.hidden_size {text.hidden_size}"
+            )
+        for camera in contract.cameras:
+            if (camera.height, camera.width) != (vision.image_size, vision.image_size):
+                raise ValueError(
+                    f"camera {camera.name!r} of {camera.height}x{camera.width} pixels is not the model's "
+                    f"{vision.image_size}x{vision.image_size}"
+                )
+            if camera.mean != vision.image_mean or camera.std != vision.image_std:
+                raise ValueError(f"camera {camera.name!r}: mean and std are not the model's")
+        if self.image_tokens != {camera.name: vision.tokens for camera in contract.cameras}:
+            raise ValueError(f"image_tokens must give {vision.tokens} tokens for each camera and no other")
+        if self.positions() > text.context_length:
+            raise ValueError(
+                f"prompt, thought and action take {self.positions()} positions, context_length is {text.context_length}"
+            )
+        return self
+
+    def prefix_positions(self) -> int:
+        """Largest number of positions before the modality tag: image, state, text and fixed tokens."""
+        return sum(self.image_tokens.values()) + self.contract.max_text_positions()
+
+    def positions(self) -> int:
+        """Largest number of positions of one answer: prefix, tag, thought with its end, action tokens."""
+        return self.prefix_positions() + 1 + self.contract.thought.max_tokens + 1 + self.contract.action.tokens
+
+
+def parse_manifest(data: Any, source: str) -> Manifest:
+    """Check parsed JSON as a manifest; raises BundleError naming the first bad field, or both versions if newer."""
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if not isinstance(version, dict) or not all(type(version.get(key)) is int for key in ("major", "minor")):
+        raise BundleError(
+            f"{source}: field schema_version",
+            expected="an object with integers major and minor",
+            received=repr(version)[:80],
+            remedy="export the checkpoint again",
+        )
+    major, minor = version["major"], version["minor"]
+    if major != SCHEMA_MAJOR:
+        raise BundleError(
+            f"{source}: field schema_version",
+            expected=f"schema {SCHEMA_MAJOR}.x",
+            received=f"schema {major}.{minor}",
+            remedy="install a newer hyt"
+            if major > SCHEMA_MAJOR
+            else "export the checkpoint again with this version of hyt",
+        )
+    try:
+        return Manifest.model_validate(data, context={"newer_minor": minor > SCHEMA_MINOR})
+    except ValidationError as problem:
+        field, message = first_problem(problem)
+        raise BundleError(
+            f"{source}: field {field}",
+            expected=f"a valid manifest of schema {SCHEMA_MAJOR}.{SCHEMA_MINOR}",
+            received=message,
+            remedy="export the checkpoint again",
+        ) from None
