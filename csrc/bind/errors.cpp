@@ -1,0 +1,26 @@
+// Translates hyt::Error into the Python exception CoreError with attributes subject, expected, received.
+#include "bind.h"
+#include "hyt/error.h"
+
+namespace py = pybind11;
+
+namespace hyt::bind {
+
+void add_errors(py::module_& module) {
+    // Owned by the module for the life of the process, as pybind11's own exceptions are.
+    static py::handle type;
+    type = py::exception<Error>(module, "CoreError").release();
+    py::register_exception_translator([](std::exception_ptr thrown) {
+        try {
+            if (thrown) std::rethrow_exception(thrown);
+        } catch (const Error& error) {
+            py::object instance = type(error.what());
+            instance.attr("subject") = error.subject();
+            instance.attr("expected") = error.expected();
+            instance.attr("received") = error.received();
+            PyErr_SetObject(type.ptr(), instance.ptr());
+        }
+    });
+}
+
+}  // namespace hyt::bind
