@@ -1,0 +1,99 @@
+"""The Meta-World tasks we use: instructions, and the phases of each task's scripted expert in words.
+
+Meta-World's experts (`metaworld.policies`) are stateless chains of conditions; the branch taken is the phase of the task.
+The predicates here restate those conditions, so that a thought can name the phase; a test holds them against the experts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Vector = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One task: `phases` are the words of a thought's plan, `phase(hand, thing)` is the index of the current one.
+
+    `hand` and `thing` are positions (3,) in metres, world frame; `thing` is the handle, button or knob.
+    """
+
+    name: str
+    instructions: tuple[str, ...]
+    phases: tuple[str, ...]
+    phase: Callable[[Vector, Vector], int]
+
+
+def _apart(hand: Vector, target: Vector) -> float:
+    """Horizontal distance in metres."""
+    return float(np.hypot(hand[0] - target[0], hand[1] - target[1]))
+
+
+def _reach_lower_act(offset: tuple[float, float, float], near: float, level: float) -> Callable[[Vector, Vector], int]:
+    """Phases 'above it', 'down to it', 'move it' for a target at `thing + offset`."""
+
+    def phase(hand: Vector, thing: Vector) -> int:
+        target = thing + np.array(offset)
+        if _apart(hand, target) > near:
+            return 0
+        return 1 if abs(hand[2] - target[2]) > level else 2
+
+    return phase
+
+
+def _drawer_close(hand: Vector, thing: Vector) -> int:
+    target = thing + np.array([0.0, 0.0, -0.02])
+    if hand[1] > target[1]:
+        return 0 if hand[2] < target[2] + 0.23 else 1
+    return 2 if abs(hand[2] - target[2]) > 0.04 else 3
+
+
+def _button_press(hand: Vector, thing: Vector) -> int:
+    return 0 if _apart(hand, thing) > 0.04 else 1
+
+
+TASKS: dict[str, Task] = {
+    task.name: task
+    for task in (
+        Task(
+            "drawer-open-v3",
+            ("open the drawer", "pull the drawer open", "pull open the drawer"),
+            ("reach", "lower", "pull"),
+            _reach_lower_act((0.0, 0.0, -0.02), 0.06, 0.04),
+        ),
+        Task(
+            "drawer-close-v3",
+            ("close the drawer", "push the drawer closed", "push the drawer shut"),
+            ("rise", "reach", "lower", "push"),
+            _drawer_close,
+        ),
+        Task(
+            "door-open-v3",
+            ("open the door", "pull the door open", "pull open the door"),
+            ("reach", "lower", "pull"),
+            _reach_lower_act((-0.05, 0.0, 0.0), 0.12, 0.04),
+        ),
+        Task(
+            "window-open-v3",
+            ("open the window", "slide the window open", "slide open the window"),
+            ("reach", "lower", "slide"),
+            _reach_lower_act((-0.03, -0.03, -0.08), 0.04, 0.02),
+        ),
+        Task(
+            "window-close-v3",
+            ("close the window", "slide the window closed", "slide the window shut"),
+            ("reach", "lower", "slide"),
+            _reach_lower_act((0.03, -0.03, -0.08), 0.04, 0.02),
+        ),
+        Task(
+            "button-press-topdown-v3",
+            ("press the button", "push the button down", "press down the button"),
+            ("reach", "press"),
+            _button_press,
+        ),
+    )
+}
