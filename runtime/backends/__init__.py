@@ -1,0 +1,1 @@
+"""The engines that compute a policy: one interface, one file per engine."""

@@ -1,0 +1,56 @@
+"""What a policy needs of an engine: observe, act, think and follow on token ids; no text, no units."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Action tokens int32 (K,), their probabilities float32 (K,), seconds by phase: vision, prefill, decode, total."""
+
+    tokens: NDArray[np.int32]
+    probabilities: NDArray[np.float32]
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Written:
+    """A thought as far as it has been written: all its tokens, whether it ended, and seconds by phase."""
+
+    tokens: NDArray[np.int32]
+    finished: bool
+    seconds: Mapping[str, float]
+
+
+class Backend(Protocol):
+    """An engine with one policy loaded, called from one thread; every method raises HytError and its children."""
+
+    def observe(self, images: Sequence[NDArray[np.uint8]], layout: NDArray[np.int32]) -> None:
+        """Take images, uint8 (height, width, 3) in prompt order, and the prefix, int32, -1 - i standing for image i."""
+
+    def act(self, tag: int) -> Decoded:
+        """Decode an action behind the prefix and this modality tag."""
+
+    def think_begin(self, tag: int) -> None:
+        """Open a thought on the current prefix; it keeps that prefix whatever `observe` does next."""
+
+    def think(self, until: float | None, max_steps: int | None) -> Written:
+        """Write on at the open thought until it ends, `time.monotonic()` passes `until` or `max_steps` are done."""
+
+    def act_after_thought(self) -> Decoded:
+        """Decode an action behind the finished thought."""
+
+    def follow(self, layout: NDArray[np.int32], tag: int) -> Decoded:
+        """Decode an action behind another prefix on the images that were observed last."""
+
+    def info(self) -> Mapping[str, Any]:
+        """Facts of the engine: name, threads, bytes of weights and cache."""
+
+    def close(self) -> None:
+        """Give back what the engine holds; the backend is not used afterwards."""

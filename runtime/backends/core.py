@@ -1,0 +1,98 @@
+"""The C++ core (`hyt.runtime._core`) as a backend: opens a bundle in it and turns its errors into ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hyt.errors import BundleError, HytError, InputError
+from hyt.runtime.backends.base import Decoded, Written
+from hyt.runtime.bundle import Bundle
+
+if TYPE_CHECKING:
+    from hyt.runtime import _core
+
+Result = TypeVar("Result")
+
+
+class CoreBackend:
+    """One session of the core with the policy of one bundle.
+
+    threads: 0 takes the physical cores, at most 8. Raises BundleError when the core cannot read the bundle's weights.
+    """
+
+    def __init__(self, bundle: Bundle, threads: int = 0) -> None:
+        if threads < 0:
+            raise InputError("threads", expected="0 (all physical cores) or more", received=str(threads))
+        from hyt.runtime import _core
+
+        contract = bundle.contract
+        try:
+            session = _core.Session(
+                str(bundle.language),
+                str(bundle.vision),
+                threads=threads,
+                image_count=len(contract.cameras),
+                max_text_tokens=contract.max_text_positions(),
+                max_thought_tokens=contract.thought.max_tokens,
+                action_tokens=contract.action.tokens,
+                action_token_ids=list(contract.action.token_ids),
+                thought_suppressed_ids=list(contract.thought.suppressed_ids),
+                thought_end_id=contract.thought.end_id,
+            )
+        except _core.CoreError as problem:
+            raise BundleError(f"{bundle.path}: {problem}", remedy="export the checkpoint again") from None
+        self._session: _core.Session | None = session
+        self._error = _core.CoreError
+
+    def observe(self, images: Sequence[NDArray[np.uint8]], layout: NDArray[np.int32]) -> None:
+        """Encode the images, uint8 (height, width, 3), and prefill the prefix, int32 (positions,)."""
+        self._call(lambda session: session.observe(list(images), layout))
+
+    def act(self, tag: int) -> Decoded:
+        """Decode the action behind the prefix and the tag."""
+        return _decoded(self._call(lambda session: session.act(tag)))
+
+    def think_begin(self, tag: int) -> None:
+        """Open a thought on the current prefix."""
+        self._call(lambda session: session.think_begin(tag))
+
+    def think(self, until: float | None, max_steps: int | None) -> Written:
+        """Write on at the open thought."""
+        result = self._call(lambda session: session.think(until, max_steps))
+        return Written(np.asarray(result.tokens, dtype=np.int32), bool(result.finished), dict(result.timings))
+
+    def act_after_thought(self) -> Decoded:
+        """Decode the action behind the finished thought."""
+        return _decoded(self._call(lambda session: session.act_after_thought()))
+
+    def follow(self, layout: NDArray[np.int32], tag: int) -> Decoded:
+        """Decode the action behind another prefix on the same images."""
+        return _decoded(self._call(lambda session: session.follow(layout, tag)))
+
+    def info(self) -> Mapping[str, Any]:
+        """Facts of the session as the core tells them."""
+        return dict(self._call(lambda session: session.info()))
+
+    def close(self) -> None:
+        """Free the session's memory."""
+        self._session = None
+
+    def _call(self, call: Callable[[_core.Session], Result]) -> Result:
+        if self._session is None:
+            raise HytError("policy", expected="an open policy", received="a closed one", remedy="load it again")
+        try:
+            return call(self._session)
+        except self._error as problem:
+            raise HytError(f"core: {problem}") from None
+
+
+def _decoded(result: _core.ActResult) -> Decoded:
+    return Decoded(
+        np.asarray(result.tokens, dtype=np.int32),
+        np.asarray(result.probabilities, dtype=np.float32),
+        dict(result.timings),
+    )

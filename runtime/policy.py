@@ -1,0 +1,209 @@
+"""A loaded policy and the three ways to ask it: act, think, follow."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hyt.errors import InputError
+from hyt.runtime.actions import ActionChunk, ActionTable, Timings
+from hyt.runtime.backends.base import Backend, Decoded
+from hyt.runtime.bundle import Bundle, open_bundle
+from hyt.runtime.observation import Observation, check_observation
+from hyt.runtime.prompt import Prompt, read_tokenizer
+
+
+@dataclass(frozen=True)
+class Thought:
+    """A thought as far as it has been written.
+
+    tokens:   int32 (n,), vocabulary ids, the end of the thought not among them
+    finished: whether the policy ended it (or its token limit did)
+    action:   the chunk decoded behind the whole thought; None when a deadline was given to `think`
+    """
+
+    text: str
+    tokens: NDArray[np.int32]
+    finished: bool
+    timings: Timings = field(default_factory=Timings)
+    action: ActionChunk | None = None
+
+
+class Policy:
+    """One policy, loaded. Not for several threads at once; with the same threads, the same answer bit by bit.
+
+    `act`, `think` and `follow` are the modalities of HyT (arXiv 2510.00600). Calls on one and the same Observation
+    share its image tokens, and `act` and `think` share its prefill too.
+    """
+
+    def __init__(self, bundle: Bundle, backend: Backend) -> None:
+        self.bundle = bundle
+        self.contract = bundle.contract
+        self.prompt = Prompt(self.contract, read_tokenizer(bundle.tokenizer, self.contract))
+        self._backend = backend
+        self._table = ActionTable(self.contract.action)
+        self._instruction: str | None = None
+        self._text_ids: list[int] = []
+        self._seen: Observation | None = None  # its image tokens are in the backend
+        self._prefilled = False  # and so is its prefix with the present instruction
+        self._thinking = False
+
+    @property
+    def instruction(self) -> str | None:
+        """What `reset` was told."""
+        return self._instruction
+
+    @property
+    def info(self) -> Mapping[str, Any]:
+        """The bundle's name and family, and the backend's facts (name, threads, bytes)."""
+        manifest = self.bundle.manifest
+        return {"name": manifest.name, "family": manifest.family, "backend": dict(self._backend.info())}
+
+    def reset(self, *, instruction: str) -> None:
+        """Begin an episode; raises InputError for a text that the policy cannot read (see `Prompt`)."""
+        self._text_ids = self.prompt.encode(instruction)
+        self._instruction = instruction
+        self._forget()
+
+    def act(self, observation: Observation) -> ActionChunk:
+        """The action for this observation, at once; raises InputError when it does not fit the contract."""
+        start = time.monotonic()
+        self._observe(observation)
+        return self._chunk(self._backend.act(self.contract.modalities.act), start)
+
+    def think(self, observation: Observation, until: float | None = None) -> Thought:
+        """Write a thought about this observation.
+
+        Without `until` the thought is written to its end, and `thought.action` is the chunk decoded behind it. With
+        `until`, a `time.monotonic()` in seconds, it stops at the first token past that time: go on with `resume`, and
+        take the action of a finished thought from `act_on_thought`. Other calls may come in between; the thought keeps
+        the observation it began with. Raises InputError when the observation does not fit the contract.
+        """
+        start = time.monotonic()
+        self._observe(observation)
+        self._backend.think_begin(self.contract.modalities.think)
+        self._thinking = True
+        thought = self._write(until, start)
+        if until is not None:
+            return thought
+        action = self._chunk(self._backend.act_after_thought(), start, thought.timings.thought)
+        return Thought(thought.text, thought.tokens, thought.finished, action.timings, action)
+
+    def resume(self, until: float | None = None) -> Thought:
+        """Write on at the thought that `think` began, to its end or `until`; raises InputError when there is none."""
+        self._require_thought()
+        return self._write(until, time.monotonic())
+
+    def act_on_thought(self) -> ActionChunk:
+        """The action behind the finished thought; raises InputError when none was begun or it has not ended."""
+        self._require_thought()
+        start = time.monotonic()
+        return self._chunk(self._backend.act_after_thought(), start)
+
+    def follow(self, observation: Observation, text: str) -> ActionChunk:
+        """The action for this observation and a sub-instruction, in place of the instruction.
+
+        Raises InputError when the observation does not fit the contract or the policy cannot read the text.
+        """
+        start = time.monotonic()
+        tag = self.contract.modalities.follow
+        text_ids = self.prompt.encode(text)
+        if observation is self._seen:
+            decoded = self._backend.follow(self.prompt.layout(text_ids, observation.state), tag)
+        else:
+            images = check_observation(observation, self.contract)
+            self._seen = None  # until the backend has taken it, whatever happens on the way
+            self._backend.observe(images, self.prompt.layout(text_ids, observation.state))
+            self._seen = observation
+            decoded = self._backend.act(tag)
+        self._prefilled = False
+        return self._chunk(decoded, start)
+
+    def warm_up(self) -> None:
+        """Run every path once on blank images, so that the first real answer costs what the others do.
+
+        The instruction is kept; an open thought is lost.
+        """
+        images = {c.name: np.zeros((c.height, c.width, 3), np.uint8) for c in self.contract.cameras}
+        state = self.contract.state
+        blank = Observation(images, [0.0] * (0 if state is None else len(state.dimensions)))
+        layout = self.prompt.layout(self._text_ids or [self.contract.thought.end_id], blank.state)
+        tags = self.contract.modalities
+        self._backend.observe(check_observation(blank, self.contract), layout)
+        self._backend.act(tags.act)
+        self._backend.think_begin(tags.think)
+        self._backend.think(None, None)
+        self._backend.act_after_thought()
+        self._backend.follow(layout, tags.follow)
+        self._forget()
+
+    def close(self) -> None:
+        """Free the weights and caches; the policy is not used afterwards."""
+        self._forget()
+        self._backend.close()
+
+    def __enter__(self) -> Policy:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _observe(self, observation: Observation) -> None:
+        if self._instruction is None:
+            raise InputError(
+                "instruction", expected="one", received="none", remedy="call policy.reset(instruction=...) first"
+            )
+        if observation is self._seen and self._prefilled:
+            return
+        images = check_observation(observation, self.contract)
+        self._seen, self._prefilled = None, False
+        self._backend.observe(images, self.prompt.layout(self._text_ids, observation.state))
+        self._seen, self._prefilled = observation, True
+
+    def _write(self, until: float | None, start: float) -> Thought:
+        written = self._backend.think(until, None)
+        end = self.contract.thought.end_id
+        tokens = np.asarray([id for id in written.tokens if id != end], dtype=np.int32)
+        timings = _timings(written.seconds, start)
+        return Thought(self.prompt.decode(tokens.tolist()), tokens, written.finished, timings)
+
+    def _chunk(self, decoded: Decoded, start: float, thought: float = 0.0) -> ActionChunk:
+        return self._table.chunk(decoded.tokens, decoded.probabilities, _timings(decoded.seconds, start, thought))
+
+    def _require_thought(self) -> None:
+        if not self._thinking:
+            raise InputError("thought", expected="one begun by policy.think", received="none")
+
+    def _forget(self) -> None:
+        self._seen, self._prefilled, self._thinking = None, False, False
+
+
+def load(path: str | os.PathLike[str], *, threads: int = 0) -> Policy:
+    """Verify the bundle at `path` and load it into the C++ core; it never needs torch.
+
+    threads: 0 takes the physical cores, at most 8. Raises BundleError when the bundle is missing, damaged, changed
+    since its export or of another schema, and InputError for a negative number of threads.
+    """
+    from hyt.runtime.backends.core import CoreBackend
+
+    bundle = open_bundle(path)
+    return Policy(bundle, CoreBackend(bundle, threads))
+
+
+def _timings(seconds: Mapping[str, float], start: float, thought: float = 0.0) -> Timings:
+    return Timings(
+        vision=seconds.get("vision", 0.0),
+        prefill=seconds.get("prefill", 0.0),
+        thought=seconds.get("thought", thought),
+        decode=seconds.get("decode", 0.0),
+        total=time.monotonic() - start,
+    )

@@ -1,0 +1,115 @@
+"""Turns an observation's state and a text into the layout of the prefix, as the contract's prompt says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from hyt.errors import BundleError, InputError
+from hyt.runtime.contract import Contract, ImageSegment, StateSegment, TextSegment, TokenSegment, bin_of
+
+
+class Prompt:
+    """The prompt of one contract with its tokenizer.
+
+    A text is refused, never cut or guessed: when it is empty, longer than the text segment, holds a word the tokenizer
+    does not know (an unknown word would leave "do not open" and "please open" alike), or spells a control token (a
+    modality tag, the end of a thought, an action).
+    """
+
+    def __init__(self, contract: Contract, tokenizer: Tokenizer) -> None:
+        self._contract = contract
+        self._tokenizer = tokenizer
+        self._max_tokens = next(s.max_tokens for s in contract.prompt if isinstance(s, TextSegment))
+        tags = contract.modalities
+        self._control = {tags.act, tags.think, tags.follow, contract.thought.end_id, *contract.action.token_ids}
+        self._unknown = _unknown_id(tokenizer)
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of an instruction or sub-instruction; raises InputError for a text that is refused."""
+        if not isinstance(text, str) or not text.strip():
+            raise InputError("instruction", expected="a text", received=repr(text))
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        ids: list[int] = encoding.ids
+        if unknown := [text[a:b] for (a, b), id in zip(encoding.offsets, ids, strict=True) if id == self._unknown]:
+            raise InputError(
+                f"instruction {text!r}",
+                expected="words the policy's tokenizer knows",
+                received=f"unknown {', '.join(map(repr, dict.fromkeys(unknown)))}",
+                remedy="hyt-run inspect lists the instructions the policy was trained on",
+            )
+        if control := [text[a:b] for (a, b), id in zip(encoding.offsets, ids, strict=True) if id in self._control]:
+            raise InputError(
+                f"instruction {text!r}",
+                expected="text",
+                received=f"the control token {control[0]!r}",
+                remedy="leave it out: tags and action tokens are the runtime's",
+            )
+        if not 0 < len(ids) <= self._max_tokens:
+            raise InputError(
+                f"instruction {text!r}",
+                expected=f"1 to {self._max_tokens} tokens",
+                received=str(len(ids)),
+                remedy="shorten it",
+            )
+        return ids
+
+    def layout(self, text_ids: Sequence[int], state: NDArray[np.float32]) -> NDArray[np.int32]:
+        """The prefix, int32 (positions,): token ids, and -1 - i where the tokens of image i stand.
+
+        state: float32 (n,), finite, of the contract's length; values outside [low, high] take the bin at the edge.
+        """
+        layout: list[int] = []
+        images = 0
+        for segment in self._contract.prompt:
+            if isinstance(segment, ImageSegment):
+                layout.append(-1 - images)
+                images += 1
+            elif isinstance(segment, TokenSegment):
+                layout.append(segment.id)
+            elif isinstance(segment, StateSegment):
+                layout.extend(self._state_ids(state))
+            else:
+                layout.extend(text_ids)
+        return np.asarray(layout, dtype=np.int32)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of generated thought tokens, without the end of the thought."""
+        text: str = self._tokenizer.decode(
+            [id for id in ids if id != self._contract.thought.end_id], skip_special_tokens=False
+        )
+        return text.strip()
+
+    def _state_ids(self, state: NDArray[np.float32]) -> list[int]:
+        spec = self._contract.state
+        if spec is None:
+            return []
+        return [
+            spec.first_token_id + bin_of(float(value), dimension, spec.bins)
+            for value, dimension in zip(state, spec.dimensions, strict=True)
+        ]
+
+
+def read_tokenizer(path: Path, contract: Contract) -> Tokenizer:
+    """Read a Hugging Face fast tokenizer; raises BundleError when it is damaged or has more tokens than the policy."""
+    try:
+        tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
+    except Exception as problem:  # the tokenizers library raises bare Exception
+        raise BundleError(f"{path}", expected="a Hugging Face tokenizer.json", received=str(problem)) from None
+    size = tokenizer.get_vocab_size(with_added_tokens=True)
+    if size > contract.vocab_size:
+        raise BundleError(f"{path}", expected=f"at most vocab_size {contract.vocab_size} tokens", received=str(size))
+    return tokenizer
+
+
+def _unknown_id(tokenizer: Tokenizer) -> int | None:
+    """Id that the tokenizer gives to words it does not know; None for byte-level models, which know every text."""
+    model = tokenizer.model
+    id: int | None = getattr(model, "unk_id", None)
+    if id is None and (token := getattr(model, "unk_token", None)) is not None:
+        id = tokenizer.token_to_id(token)
+    return id

@@ -1,0 +1,52 @@
+"""Small statistics for reports: Wilson intervals of success rates, and latency summaries."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+
+Z_95 = 1.959963984540054  # two-sided 95% quantile of the normal distribution
+
+
+def wilson_interval(successes: int, trials: int, z: float = Z_95) -> tuple[float, float]:
+    """Wilson score interval of a success rate, as (low, high) in [0, 1]; (0, 1) without trials.
+
+    Source: E. B. Wilson, JASA 22 (1927), 209-212. Raises ValueError unless 0 <= successes <= trials.
+    """
+    if not 0 <= successes <= trials:
+        raise ValueError(f"expected 0 <= successes <= trials, received {successes} of {trials}")
+    if trials == 0:
+        return 0.0, 1.0
+    rate = successes / trials
+    scale = 1 + z * z / trials
+    center = (rate + z * z / (2 * trials)) / scale
+    half = z / scale * math.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials))
+    # Rounding may leave the ends a few ulp off; they are exact where all trials agree.
+    return (0.0 if successes == 0 else max(center - half, 0.0), 1.0 if successes == trials else min(center + half, 1.0))
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Latencies of one phase, in milliseconds."""
+
+    count: int
+    mean_ms: float
+    p50_ms: float
+    p99_ms: float
+    max_ms: float
+
+    def as_dict(self) -> dict[str, float | int]:
+        """The fields as JSON values, rounded to a microsecond."""
+        return {name: round(value, 3) for name, value in asdict(self).items()}
+
+
+def summarise(seconds: Sequence[float]) -> Summary:
+    """Summary of latencies in seconds; percentiles interpolate linearly. Raises ValueError when there are none."""
+    if not seconds:
+        raise ValueError("expected at least one latency, received none")
+    values = np.asarray(seconds, dtype=np.float64) * 1e3
+    p50, p99 = np.percentile(values, [50, 99])
+    return Summary(len(seconds), float(values.mean()), float(p50), float(p99), float(values.max()))
