@@ -73,7 +73,8 @@ def run_episode(
     """Run one episode and return how it went.
 
     In `follow` the text of each decision comes from `sub_instruction` (default: the robot's own); raises InputError
-    when there is none. Errors of the policy and of the robot pass through: the firmware stops by itself when chunks stop.
+    when there is none. Errors of the policy and of the robot pass through: the firmware stops by itself when chunks
+    stop.
     """
     policy.reset(instruction=instruction)
     robot.reset(seed)

@@ -7,6 +7,7 @@ whose new fields it ignores; with its own version or an older one an unknown fie
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -162,36 +163,40 @@ class Manifest(_Part):
 
     @model_validator(mode="after")
     def _contract_fits_shapes(self) -> Manifest:
-        text, vision, contract = self.shapes.text, self.shapes.vision, self.contract
-        if contract.vocab_size != text.vocab_size:
-            raise ValueError(f"contract.vocab_size {contract.vocab_size} is not the model's {text.vocab_size}")
-        if vision.projection_dim != text.hidden_size:
-            raise ValueError(
-                f"vision.projection_dim {vision.projection_dim} is not text.hidden_size {text.hidden_size}"
-            )
-        for camera in contract.cameras:
-            if (camera.height, camera.width) != (vision.image_size, vision.image_size):
-                raise ValueError(
-                    f"camera {camera.name!r} of {camera.height}x{camera.width} pixels is not the model's "
-                    f"{vision.image_size}x{vision.image_size}"
-                )
-            if camera.mean != vision.image_mean or camera.std != vision.image_std:
-                raise ValueError(f"camera {camera.name!r}: mean and std are not the model's")
-        if self.image_tokens != {camera.name: vision.tokens for camera in contract.cameras}:
-            raise ValueError(f"image_tokens must give {vision.tokens} tokens for each camera and no other")
-        if self.positions() > text.context_length:
-            raise ValueError(
-                f"prompt, thought and action take {self.positions()} positions, context_length is {text.context_length}"
-            )
+        check_fit(self.contract, self.shapes, self.image_tokens)
         return self
 
-    def prefix_positions(self) -> int:
-        """Largest number of positions before the modality tag: image, state, text and fixed tokens."""
-        return sum(self.image_tokens.values()) + self.contract.max_text_positions()
-
     def positions(self) -> int:
-        """Largest number of positions of one answer: prefix, tag, thought with its end, action tokens."""
-        return self.prefix_positions() + 1 + self.contract.thought.max_tokens + 1 + self.contract.action.tokens
+        """Largest number of positions that one answer takes."""
+        return answer_positions(self.contract, self.image_tokens)
+
+
+def answer_positions(contract: Contract, image_tokens: Mapping[str, int]) -> int:
+    """Largest number of positions of one answer: prefix, tag, thought with its end, action tokens."""
+    prefix = sum(image_tokens.values()) + contract.max_text_positions()
+    return prefix + 1 + contract.thought.max_tokens + 1 + contract.action.tokens
+
+
+def check_fit(contract: Contract, shapes: Shapes, image_tokens: Mapping[str, int]) -> None:
+    """Raise ValueError where a contract and a model do not fit: vocabulary, image sizes, normalisation, context."""
+    text, vision = shapes.text, shapes.vision
+    if contract.vocab_size != text.vocab_size:
+        raise ValueError(f"contract.vocab_size {contract.vocab_size} is not the model's {text.vocab_size}")
+    if vision.projection_dim != text.hidden_size:
+        raise ValueError(f"vision.projection_dim {vision.projection_dim} is not text.hidden_size {text.hidden_size}")
+    for camera in contract.cameras:
+        if (camera.height, camera.width) != (vision.image_size, vision.image_size):
+            raise ValueError(
+                f"camera {camera.name!r} has {camera.height}x{camera.width} pixels, the model "
+                f"{vision.image_size}x{vision.image_size}"
+            )
+        if camera.mean != vision.image_mean or camera.std != vision.image_std:
+            raise ValueError(f"camera {camera.name!r}: mean and std are not the model's")
+    if dict(image_tokens) != {camera.name: vision.tokens for camera in contract.cameras}:
+        raise ValueError(f"image_tokens must give {vision.tokens} tokens for each camera and no other")
+    positions = answer_positions(contract, image_tokens)
+    if positions > text.context_length:
+        raise ValueError(f"prompt, thought and action take {positions} positions, the model has {text.context_length}")
 
 
 def parse_manifest(data: Any, source: str) -> Manifest:

@@ -44,7 +44,12 @@ class CoreBackend:
                 thought_end_id=contract.thought.end_id,
             )
         except _core.CoreError as problem:
-            raise BundleError(f"{bundle.path}: {problem}", remedy="export the checkpoint again") from None
+            raise BundleError(
+                f"{bundle.path}: {problem.subject}",
+                expected=problem.expected,
+                received=problem.received,
+                remedy="export the checkpoint again",
+            ) from None
         self._session: _core.Session | None = session
         self._error = _core.CoreError
 
@@ -87,7 +92,7 @@ class CoreBackend:
         try:
             return call(self._session)
         except self._error as problem:
-            raise HytError(f"core: {problem}") from None
+            raise HytError(f"core: {problem.subject}", expected=problem.expected, received=problem.received) from None
 
 
 def _decoded(result: _core.ActResult) -> Decoded:

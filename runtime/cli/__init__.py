@@ -1,0 +1,38 @@
+"""The command line hyt-run: one file per subcommand; errors become one line and an exit code."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+from hyt.errors import HytError
+from hyt.runtime.cli import bench, drive, inspect
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run hyt-run; returns the exit code (see `hyt.errors`: 0 ok, 2 usage, 130 interrupted)."""
+    parser = argparse.ArgumentParser(prog="hyt-run", description="Run a HyT policy on a robot.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for command in (drive, bench, inspect):
+        command.add_parser(commands)
+    options = parser.parse_args(arguments)
+    # A service is stopped by SIGTERM: leave the same way as on Ctrl-C, so that the robot is stopped and disarmed.
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        options.run(options)
+    except HytError as problem:
+        print(f"hyt-run: {problem}", file=sys.stderr)
+        return problem.exit_code
+    except KeyboardInterrupt:
+        print("hyt-run: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,156 @@
+"""hyt-run bench: how long a policy's answers take on this machine, and how near that is to what the machine can do."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from hyt.errors import InputError
+from hyt.runtime.actions import Timings
+from hyt.runtime.cli.output import check_output, describe_bundle, machine, versions, write_json
+from hyt.runtime.contract import Contract
+from hyt.runtime.cost import Cost, cost_of
+from hyt.runtime.machine import Ceiling, measure_ceiling
+from hyt.runtime.observation import Observation
+from hyt.runtime.policy import Policy, load
+from hyt.runtime.statistics import Summary, summarise
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser("bench", help="measure a policy's answers on this machine")
+    parser.add_argument("bundle", metavar="NAME.hyt")
+    parser.add_argument("--repeat", type=int, default=20, metavar="N", help="answers of each kind (default 20)")
+    parser.add_argument("--instruction", help="default: the first that the bundle lists")
+    parser.add_argument(
+        "--threads", type=int, default=0, help="threads of the core (default: physical cores, at most 8)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
+    parser.add_argument("--force", action="store_true", help="overwrite --json")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure, print a table and one line of JSON."""
+    if options.repeat < 1:
+        raise InputError("--repeat", expected="at least 1", received=str(options.repeat))
+    check_output(options.json, force=options.force)
+    with load(options.bundle, threads=options.threads) as policy:
+        instruction = options.instruction or next(iter(policy.contract.instructions), None)
+        if instruction is None:
+            raise InputError("bench", expected="an instruction", received="none listed", remedy="give --instruction")
+        policy.reset(instruction=instruction)
+        policy.warm_up()
+        phases = measure(policy, instruction, options.repeat)
+        backend = dict(policy.info["backend"])
+        cost = cost_of(policy.bundle, prefix_length(policy, instruction))
+        # Before the ceiling is measured: its buffers are not the policy's.
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        ceiling = measure_ceiling(int(backend["threads"]))
+        report = {
+            "command": "bench",
+            "bundle": describe_bundle(policy.bundle),
+            "repeat": options.repeat,
+            "backend": backend,
+            "latency_ms": {phase: summary.as_dict() for phase, summary in phases.items()},
+            "peak_rss_bytes": peak,
+            "cost": asdict(cost),
+            "ceiling": asdict(ceiling),
+            "share": {name: round(share, 4) for name, share in shares(phases, cost, ceiling).items()},
+            "versions": versions(),
+            "machine": machine(),
+        }
+    console = Console(highlight=False)
+    console.print(bench_table(phases, report))
+    print(json.dumps(report, separators=(",", ":")))
+    if options.json is not None:
+        write_json(options.json, report)
+
+
+def measure(policy: Policy, instruction: str, repeat: int) -> dict[str, Summary]:
+    """Latency of each phase over `repeat` fresh observations, each asked to act, think and follow in turn."""
+    contract = policy.contract
+    seconds: dict[str, list[float]] = {}
+    tokens = 0
+    for index in range(repeat):
+        act = policy.act(random_observation(contract, 3 * index)).timings
+        thought = policy.think(random_observation(contract, 3 * index + 1))
+        follow = policy.follow(random_observation(contract, 3 * index + 2), instruction).timings
+        tokens = max(len(thought.tokens), 1)
+        for phase, value in _phases(act, thought.timings, follow, contract.action.tokens, tokens).items():
+            seconds.setdefault(phase, []).append(value)
+    return {phase: summarise(values) for phase, values in seconds.items()}
+
+
+def _phases(act: Timings, think: Timings, follow: Timings, actions: int, thoughts: int) -> dict[str, float]:
+    return {
+        "vision": act.vision,
+        "prefill": act.prefill,
+        "action token": act.decode / actions,
+        "thought token": think.thought / thoughts,
+        "act": act.total,
+        "think": think.total,
+        "follow": follow.total,
+    }
+
+
+def random_observation(contract: Contract, seed: int) -> Observation:
+    """Noise of the contract's shapes; the time of an answer does not depend on what it is about."""
+    random = np.random.default_rng(seed)
+    images = {c.name: random.integers(0, 256, (c.height, c.width, 3), dtype=np.uint8) for c in contract.cameras}
+    dimensions = contract.state.dimensions if contract.state else ()
+    return Observation(images, [random.uniform(d.low, d.high) for d in dimensions])
+
+
+def prefix_length(policy: Policy, instruction: str) -> int:
+    """Positions of the prefix with this instruction, image tokens counted."""
+    dimensions = policy.contract.state.dimensions if policy.contract.state else ()
+    layout = policy.prompt.layout(policy.prompt.encode(instruction), np.zeros(len(dimensions), dtype=np.float32))
+    return int((layout >= 0).sum()) + sum(policy.bundle.manifest.image_tokens.values())
+
+
+def shares(phases: Mapping[str, Summary], cost: Cost, ceiling: Ceiling) -> dict[str, float]:
+    """Median phases against the ceiling that binds each: bandwidth for tokens, arithmetic for vision and prefill."""
+    seconds = {phase: summary.p50_ms / 1e3 for phase, summary in phases.items()}
+    return {
+        "vision": cost.vision_flops / seconds["vision"] / ceiling.flops_per_second,
+        "prefill": cost.prefill_flops / seconds["prefill"] / ceiling.flops_per_second,
+        "action token": cost.action_token_bytes / seconds["action token"] / ceiling.bytes_per_second,
+        "thought token": cost.thought_token_bytes / seconds["thought token"] / ceiling.bytes_per_second,
+    }
+
+
+def bench_table(phases: Mapping[str, Summary], report: Mapping[str, Any]) -> Table:
+    """One row a phase; below it memory and the measured ceiling."""
+    ceiling, cost = report["ceiling"], report["cost"]
+    rate = 1e3 / phases["thought token"].p50_ms
+    table = Table(
+        title=f"{report['bundle']['name']} ({report['bundle']['quantization']}), {ceiling['threads']} threads, "
+        f"{report['repeat']} answers of each kind",
+        title_justify="left",
+        caption=f"weights {cost['weight_bytes'] / 2**20:.1f} MiB, "
+        f"peak memory {report['peak_rss_bytes'] / 2**20:.0f} MiB; thoughts {rate:.0f} tokens/s; this machine reads {ceiling['bytes_per_second'] / 1e9:.1f} GB/s and multiplies "
+        f"float32 at {ceiling['flops_per_second'] / 1e9:.0f} GFLOP/s",
+        caption_justify="left",
+    )
+    table.add_column("phase")
+    for column in ("p50 ms", "p99 ms", "max ms", "share of the machine"):
+        table.add_column(column, justify="right")
+    for phase, summary in phases.items():
+        share = report["share"].get(phase)
+        kind = "bandwidth" if phase.endswith("token") else "arithmetic"
+        table.add_row(
+            phase,
+            *(f"{value:.2f}" for value in (summary.p50_ms, summary.p99_ms, summary.max_ms)),
+            "" if share is None else f"{share:.0%} of {kind}",
+        )
+    return table

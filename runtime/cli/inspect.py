@@ -1,0 +1,131 @@
+"""hyt-run inspect: the manifest of a bundle for a person."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from hyt.runtime.bundle import Bundle, open_bundle
+from hyt.runtime.contract import Contract, ImageSegment, StateSegment, TextSegment
+from hyt.runtime.manifest import Manifest
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser("inspect", help="verify a bundle and show its manifest")
+    parser.add_argument("bundle", metavar="NAME.hyt")
+    parser.add_argument("--json", action="store_true", help="print manifest.json instead")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Verify the bundle and print its manifest."""
+    bundle = open_bundle(options.bundle)
+    if options.json:
+        print(bundle.manifest.model_dump_json(indent=2))
+        return
+    console = Console(highlight=False)
+    for title, rows in sections(bundle):
+        table = Table(
+            title=title, title_justify="left", title_style="bold", show_header=False, box=None, padding=(0, 2)
+        )
+        table.add_column(style="cyan", no_wrap=True)
+        table.add_column(overflow="fold")
+        for name, value in rows:
+            table.add_row(Text(name), Text(value))  # Text: names come from a file and are no markup
+        console.print(table)
+        console.print()
+
+
+def sections(bundle: Bundle) -> list[tuple[str, list[tuple[str, str]]]]:
+    """What is shown, as titled rows of name and value."""
+    manifest, contract = bundle.manifest, bundle.contract
+    return [
+        ("policy", _policy(manifest)),
+        ("model", _model(manifest)),
+        ("prompt", list(_prompt(contract))),
+        ("state", list(_state(contract))),
+        ("action", list(_action(contract))),
+        ("files (size and SHA-256 checked)", _files(bundle)),
+        ("provenance", [(name, str(value)) for name, value in manifest.provenance.model_dump().items()]),
+    ]
+
+
+def _policy(manifest: Manifest) -> list[tuple[str, str]]:
+    version = manifest.schema_version
+    return [
+        ("name", manifest.name),
+        ("family", manifest.family),
+        ("schema", f"{version.major}.{version.minor}"),
+        ("quantisation", manifest.quantization.requested),
+        ("instructions", "; ".join(manifest.contract.instructions) or "not listed"),
+    ]
+
+
+def _model(manifest: Manifest) -> list[tuple[str, str]]:
+    text, vision = manifest.shapes.text, manifest.shapes.vision
+    return [
+        (
+            "decoder",
+            f"{text.architecture}, {text.layers} layers, {text.hidden_size} wide, {text.heads} heads "
+            f"({text.kv_heads} of keys and values) of {text.head_dim}, feed-forward {text.intermediate_size}, "
+            f"vocabulary {text.vocab_size}, context {text.context_length}",
+        ),
+        ("prefix", f"{text.prefix_attention} attention, at most {manifest.prefix_positions()} positions"),
+        (
+            "vision",
+            f"{vision.architecture}, {vision.layers} layers, {vision.hidden_size} wide, {vision.heads} heads, "
+            f"{vision.image_size} pixels in patches of {vision.patch_size}: {vision.tokens} tokens",
+        ),
+        *(
+            (f"tensors of {name}", ", ".join(f"{count} {type}" for type, count in types.items()))
+            for name, types in manifest.quantization.types.items()
+        ),
+    ]
+
+
+def _prompt(contract: Contract) -> Iterable[tuple[str, str]]:
+    cameras = {camera.name: camera for camera in contract.cameras}
+    for segment in contract.prompt:
+        if isinstance(segment, ImageSegment):
+            camera = cameras[segment.camera]
+            yield "image", f"camera {camera.name!r}, uint8 ({camera.height}, {camera.width}, 3) RGB"
+        elif isinstance(segment, TextSegment):
+            yield "text", f"instruction or sub-instruction, at most {segment.max_tokens} tokens"
+        elif isinstance(segment, StateSegment):
+            yield "state", "one token a dimension"
+        else:
+            yield "token", str(segment.id)
+    tags, thought = contract.modalities, contract.thought
+    yield "tags", f"act {tags.act}, think {tags.think}, follow {tags.follow}"
+    yield "thought", f"at most {thought.max_tokens} tokens up to token {thought.end_id}"
+
+
+def _state(contract: Contract) -> Iterable[tuple[str, str]]:
+    if contract.state is None:
+        yield "none", ""
+        return
+    for dimension in contract.state.dimensions:
+        yield dimension.name, f"{dimension.low:g} to {dimension.high:g} {dimension.unit}, {contract.state.bins} bins"
+
+
+def _action(contract: Contract) -> Iterable[tuple[str, str]]:
+    action = contract.action
+    yield "chunk", f"{action.steps} steps of {action.step_time * 1e3:g} ms, {len(action.token_ids)} bins"
+    for dimension in action.dimensions:
+        relative = "" if dimension.relative_to == "none" else f" relative to {dimension.relative_to.replace('_', ' ')}"
+        yield (
+            dimension.name,
+            f"{dimension.low:g} to {dimension.high:g} {dimension.unit}, {dimension.semantics}{relative}, "
+            f"frame {dimension.frame}",
+        )
+
+
+def _files(bundle: Bundle) -> list[tuple[str, str]]:
+    return [
+        (name, f"{entry.size / 2**20:.2f} MiB  {entry.sha256[:16]}...") for name, entry in bundle.manifest.files.items()
+    ]

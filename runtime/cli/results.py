@@ -1,0 +1,89 @@
+"""Results of a drive: a table for a person, a dictionary for a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from hyt.runtime.loop import EpisodeResult
+from hyt.runtime.statistics import Summary, summarise, wilson_interval
+
+
+@dataclass(frozen=True)
+class RobotResult:
+    """All episodes of one robot, with the counters of its firmware at the end."""
+
+    robot: str
+    instruction: str
+    modality: str
+    episodes: Sequence[EpisodeResult]
+    counters: Mapping[str, int]
+
+    @property
+    def successes(self) -> int:
+        """Number of episodes that were solved."""
+        return sum(episode.success for episode in self.episodes)
+
+    @property
+    def decisions(self) -> int:
+        """Number of decisions over all episodes."""
+        return sum(episode.decisions for episode in self.episodes)
+
+    def latencies(self) -> dict[str, Summary]:
+        """Summary of each phase over all decisions of all episodes."""
+        phases = dict.fromkeys(phase for episode in self.episodes for phase in episode.latencies)
+        return {phase: summarise([s for e in self.episodes for s in e.latencies.get(phase, [])]) for phase in phases}
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON values: seeds and outcomes per episode, counts, Wilson interval, latencies in ms, firmware counters."""
+        low, high = wilson_interval(self.successes, len(self.episodes))
+        return {
+            "robot": self.robot,
+            "instruction": self.instruction,
+            "modality": self.modality,
+            "episodes": [
+                {
+                    "seed": episode.seed,
+                    "success": episode.success,
+                    "decisions": episode.decisions,
+                    "late_chunks": episode.late_chunks,
+                    "seconds": round(episode.seconds, 3),
+                }
+                for episode in self.episodes
+            ],
+            "count": len(self.episodes),
+            "successes": self.successes,
+            "wilson_95": [round(low, 4), round(high, 4)],
+            "decisions": self.decisions,
+            "latency_ms": {phase: summary.as_dict() for phase, summary in self.latencies().items()},
+            "firmware": dict(self.counters),
+        }
+
+
+def results_table(results: Sequence[RobotResult]) -> Table:
+    """One row a robot; the latency is the policy's whole answer."""
+    table = Table(title="success through the firmware", title_justify="left")
+    table.add_column("robot", overflow="fold")
+    table.add_column("mode")
+    for name in ("solved", "95% interval", "decisions", "p50 ms", "p99 ms", "late", "ticks", "rejected frames"):
+        table.add_column(name, justify="right")
+    for result in results:
+        low, high = wilson_interval(result.successes, len(result.episodes))
+        answer = result.latencies()["policy"]
+        table.add_row(
+            Text(result.robot.rpartition("/")[2]),
+            result.modality,
+            f"{result.successes}/{len(result.episodes)}",
+            f"{low:.0%} to {high:.0%}",
+            str(result.decisions),
+            f"{answer.p50_ms:.1f}",
+            f"{answer.p99_ms:.1f}",
+            str(sum(episode.late_chunks for episode in result.episodes)),
+            str(result.counters.get("ticks", 0)),
+            str(result.counters.get("rejected_frames", 0)),
+        )
+    return table

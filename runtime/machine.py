@@ -1,0 +1,46 @@
+"""What the machine can do, measured in the same run as what is compared with it: memory bandwidth and arithmetic."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+STREAM_BYTES = 256 * 2**20
+_GEMM = 1024
+_REPEAT = 5
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """Streaming read in bytes per second on `threads` threads, and float32 matrix products in FLOP per second."""
+
+    threads: int
+    bytes_per_second: float
+    flops_per_second: float
+
+
+def measure_ceiling(threads: int) -> Ceiling:
+    """Best of five: `threads` threads read 256 MiB; numpy, with its own threads, multiplies 1024 x 1024 matrices."""
+    data = np.ones(STREAM_BYTES // 8, dtype=np.int64)  # touched, so every page is its own
+    parts = np.array_split(data, threads)
+    with ThreadPoolExecutor(threads) as pool:
+        # max of integers is one vector compare per load: the memory is what it waits for.
+        stream = _best(lambda: list(pool.map(np.max, parts)))
+    left = np.random.default_rng(0).standard_normal((_GEMM, _GEMM)).astype(np.float32)
+    out = np.empty_like(left)
+    product = _best(lambda: np.matmul(left, left, out=out))
+    return Ceiling(threads, data.nbytes / stream, 2 * _GEMM**3 / product)
+
+
+def _best(call: Callable[[], object]) -> float:
+    call()
+    seconds = []
+    for _ in range(_REPEAT):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    return min(seconds)

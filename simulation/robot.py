@@ -1,0 +1,205 @@
+"""The simulated robot: Meta-World's arm behind the real firmware, which alone moves it.
+
+    policy -> chunk -> Link -> serial -> firmware -> setpoint of every control step -> arm
+
+By default the robot owns a firmware process in lockstep: no tick passes unless the simulation asks for it, so an episode
+is the same on every machine. Attached to a port it is a guest of a firmware that runs in real time, and so does the
+simulation.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+
+import numpy as np
+import numpy.typing as npt
+
+from hyt.firmware_bridge import AxisConfig, FirmwareConfig, FirmwareProcess, Link
+from hyt.runtime.actions import ActionChunk
+from hyt.runtime.contract import Contract
+from hyt.runtime.observation import Observation, check_observation
+from hyt.runtime.robot import Outcome
+from hyt.simulation.metaworld import CONTROL_STEP, MAX_CONTROL_STEPS, METRES_PER_UNIT, MetaWorldArm
+from hyt.simulation.setpoints import check_axes, control_steps_per_step, setpoints
+from hyt.simulation.thoughts import sub_instruction
+
+TICK_HZ = 400
+"""One tick a physics step."""
+
+TICKS_PER_CONTROL_STEP = round(CONTROL_STEP * TICK_HZ)
+
+MAX_VELOCITY = METRES_PER_UNIT / CONTROL_STEP
+"""Metres per second that the arm can follow: 1 cm in each control step."""
+
+LINK_TIMEOUT_TICKS = 200
+UNDERRUN_TIMEOUT_TICKS = 800
+
+_LEAD_TICKS = 8  # a chunk starts this far ahead in real time, so that it arrives before its start
+_HOMING_SPEED = MAX_VELOCITY / 2
+
+
+def arm_firmware(limits: npt.NDArray[np.float64], initial: npt.NDArray[np.float64]) -> FirmwareConfig:
+    """The firmware's configuration for the simulated arm; limits (4, 2) and initial setpoint (4,) in physical units."""
+    axes = [
+        AxisConfig(
+            name=name,
+            unit="m",
+            low=float(limits[index, 0]),
+            high=float(limits[index, 1]),
+            max_velocity=1.05 * MAX_VELOCITY,  # a margin for rounding to micrometres
+            max_acceleration=0.0,  # the simulated hand is pulled by a weld, which takes any jerk
+            interpolation="linear",
+            initial=float(initial[index]),
+        )
+        for index, name in enumerate(("x", "y", "z"))
+    ]
+    gripper = AxisConfig(
+        name="gripper",
+        unit="1",
+        low=float(limits[3, 0]),
+        high=float(limits[3, 1]),
+        max_velocity=0.0,
+        max_acceleration=0.0,
+        interpolation="hold",
+        initial=float(initial[3]),
+    )
+    return FirmwareConfig(
+        axes=[*axes, gripper],
+        tick_hz=TICK_HZ,
+        link_timeout_ticks=LINK_TIMEOUT_TICKS,
+        underrun_timeout_ticks=UNDERRUN_TIMEOUT_TICKS,
+        stop_action="hold",
+    )
+
+
+class SimulatedRobot:
+    """One Meta-World task; a `hyt.runtime.robot.Robot`.
+
+    port: a firmware that runs elsewhere in real time; None starts one of its own in lockstep. Raises InputError for an
+    unknown task, or a contract whose cameras, state or actions are not this robot's; LinkError when the firmware cannot
+    be reached.
+    """
+
+    def __init__(self, task: str, contract: Contract, *, port: str | None = None) -> None:
+        self.name = f"sim:metaworld/{task}"
+        self.on_control_step: Callable[[MetaWorldArm], None] | None = None
+        self._dimensions = contract.action.dimensions
+        self._control_steps = control_steps_per_step(contract)
+        with ExitStack() as stack:
+            self.arm = MetaWorldArm(task)
+            stack.callback(self.arm.close)
+            self.arm.reset(0)
+            check_observation(self.observe_arm(), contract)
+            self._limits = self.arm.limits
+            self._firmware: FirmwareProcess | None = None
+            if port is None:
+                config = arm_firmware(self._limits, np.append(self.arm.setpoint, 0.0))
+                self._firmware = FirmwareProcess(config, lockstep=True)
+                stack.callback(self._firmware.close)
+            self._link = Link(self._firmware.port if self._firmware else port)
+            stack.enter_context(self._link)
+            axes = [(axis.name, axis.unit) for axis in self._link.info.axes]
+            points = contract.action.steps * self._control_steps * len(axes)
+            check_axes(self.name, self._dimensions, axes, self._link.info.max_points, points)
+            self._telemetry = self._link.telemetry()
+            self._first_tick = self._telemetry.tick
+            self._commanded = np.array(self._telemetry.setpoints, dtype=np.float64)
+            self._armed = False
+            self._resources = stack.pop_all()
+
+    @property
+    def instruction(self) -> str:
+        """The task's own instruction."""
+        return self.arm.task.instructions[0]
+
+    def reset(self, seed: int) -> None:
+        """Start the episode of this seed: place the object, arm, and bring the setpoints to where the arm stands."""
+        self._rest()
+        self.arm.reset(seed)
+        self._link.arm()
+        self._armed = True
+        self._home(np.append(self.arm.setpoint, 0.0))
+
+    def observe(self) -> Observation:
+        """Images and state, now; in real time the arm first catches up with the clock."""
+        if self._firmware is None:
+            self._catch_up()
+        return self.observe_arm()
+
+    def observe_arm(self) -> Observation:
+        """What the arm's camera and joints say."""
+        images, state = self.arm.observe()
+        return Observation(images, state)
+
+    def execute(self, chunk: ActionChunk) -> Outcome:
+        """Send the chunk, advance firmware and arm until it has been executed or the task is solved."""
+        points = setpoints(chunk.values, self._dimensions, self._commanded, self._limits, self._control_steps)
+        start = self._send(points, TICKS_PER_CONTROL_STEP)
+        acknowledged = time.monotonic()
+        for step in range(1, len(points) + 1):
+            self._control_step(start + step * TICKS_PER_CONTROL_STEP)
+            if self.arm.success:
+                break
+        done = self.arm.success or self.arm.control_steps >= MAX_CONTROL_STEPS
+        if done:
+            self._rest()
+        return Outcome(done, self.arm.success, self._telemetry.tick, False, acknowledged)
+
+    def sub_instruction(self) -> str:
+        """What an onlooker who knows the task would say now."""
+        return sub_instruction(self.arm)
+
+    def counters(self) -> Mapping[str, int]:
+        """The firmware's counts as of the last exchange with it; its ticks since the robot was opened."""
+        counters = self._telemetry.counters
+        rejected = ("bad_framing", "bad_crc", "bad_version", "bad_message", "old_session")
+        return {
+            "ticks": self._telemetry.tick - self._first_tick,
+            "chunks": counters["chunks_accepted"],
+            "rejected_frames": sum(counters[name] for name in rejected),
+            "rejected_chunks": counters["chunks_rejected"],
+            "limited_ticks": counters["limited_ticks"],
+            "lost_ticks": counters["lost_ticks"],
+        }
+
+    def close(self) -> None:
+        """Stop, disarm, give the port back, end the own firmware."""
+        with self._resources:
+            self._rest()
+
+    def _rest(self) -> None:
+        """Disarm between episodes, so that no timer trips while nobody decides."""
+        if self._armed:
+            self._armed = False
+            self._link.disarm()
+
+    def _home(self, target: npt.NDArray[np.float64]) -> None:
+        """Bring the setpoints to `target` (4,) in one straight motion; the arm, which stands there, is not moved."""
+        self._telemetry = self._link.telemetry()
+        distance = np.abs(target - self._telemetry.setpoints)[:3].max()
+        ticks = max(round(distance / _HOMING_SPEED * TICK_HZ), TICKS_PER_CONTROL_STEP)
+        start = self._send(target[None], ticks)
+        for tick in range(start, start + ticks + 1, TICKS_PER_CONTROL_STEP):
+            self._run_until(min(tick, start + ticks))
+        self._run_until(start + ticks)
+
+    def _send(self, points: npt.NDArray[np.float64], step_ticks: int) -> int:
+        """Send setpoints (steps, 4), each reached `step_ticks` after the one before; returns the tick they start at."""
+        self._telemetry = self._link.telemetry()
+        start = self._telemetry.tick + (_LEAD_TICKS if self._firmware is None else 0)
+        self._link.send_chunk(start, step_ticks, points)
+        self._commanded = points[-1].copy()
+        return start
+
+    def _control_step(self, tick: int) -> None:
+        """One control step of the arm towards the setpoint that the firmware puts out at `tick`."""
+        self.arm.apply(self._run_until(tick))
+        if self._firmware is None:
+            self._simulated_until = tick
+        if self.on_control_step is not None:
+            self.on_control_step(self.arm)
+
+    def _run_until(self, tick: int) -> npt.NDArray[np.float64]:
+        """Let the firmware come to `tick`; returns its setpoint (4,) there, in physical units."""
