@@ -1,1 +1,1 @@
-"""The workstation side: checkpoint readers, quantisation and bundle writing."""
+"""The workstation side: reads a checkpoint without torch, quantises it and writes a verified bundle."""

@@ -1,0 +1,128 @@
+"""hyt-export: write a bundle from a checkpoint, with a progress bar, a table of its cost, one line for an error."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from hyt.errors import HytError
+from hyt.export.exporter import Step, export_bundle
+from hyt.export.quantization import REQUESTS
+from hyt.export.report import Report, megabytes
+from hyt.export.version import TOOL, tool_version
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code (see hyt.errors)."""
+    options = _parser().parse_args(arguments)
+    start = time.monotonic()
+    try:
+        with _progress() as on_step:
+            report = export_bundle(
+                options.checkpoint,
+                options.output,
+                quantization=options.quantization,
+                force=options.force,
+                threads=options.threads,
+                on_step=on_step,
+            )
+        seconds = time.monotonic() - start
+        if options.json is not None:
+            _write_json(options.json, report, options.output, seconds)
+    except HytError as error:
+        return _fail(str(error), error.exit_code)
+    except OSError as error:
+        return _fail(f"{error.filename or options.output}: {error.strerror or error}", HytError.exit_code)
+    except KeyboardInterrupt:
+        return _fail("interrupted; nothing was written", INTERRUPTED)
+    _print(report, options.output, seconds)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=TOOL, description="Export a HyT checkpoint as a bundle for hyt-run.")
+    parser.add_argument(
+        "checkpoint",
+        type=Path,
+        metavar="CHECKPOINT",
+        help="directory with config.json, safetensors, tokenizer.json and hyt.json",
+    )
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="NAME.hyt", help="bundle to write")
+    parser.add_argument(
+        "--quantization", choices=REQUESTS, default="q4_0", help="type of the linear matrices (default: %(default)s)"
+    )
+    parser.add_argument("--force", action="store_true", help="replace an existing bundle, once the new one is verified")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON too")
+    parser.add_argument(
+        "--threads", type=_thread_count, default=0, metavar="N", help="threads (default: all processors)"
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {tool_version()}")
+    return parser
+
+
+def _thread_count(text: str) -> int:
+    threads = int(text)
+    if not 1 <= threads <= 1024:
+        raise argparse.ArgumentTypeError(f"expected 1 to 1024, received {threads}")
+    return threads
+
+
+@contextmanager
+def _progress() -> Iterator[Step | None]:
+    """A bar on standard error, where that is a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description:<28}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("checking")
+
+        def on_step(name: str, done: int, total: int) -> None:
+            bar.update(task, description="verifying" if done == total else name, completed=done, total=total)
+
+        yield on_step
+
+
+def _print(report: Report, output: Path, seconds: float) -> None:
+    console = Console(width=None if sys.stdout.isatty() else 120, soft_wrap=True, highlight=False)
+    console.print(report.table())
+    for line in report.fallback_lines():
+        console.print(line)
+    for note in report.notes:
+        console.print(f"note: {note}")
+    size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
+    console.print(
+        f"{output}: {megabytes(size)}, loaded and acted once; {seconds:.1f} s, peak {megabytes(_peak_memory())}"
+    )
+
+
+def _write_json(path: Path, report: Report, output: Path, seconds: float) -> None:
+    run = {"output": str(output), "seconds": round(seconds, 3), "peak_memory_bytes": _peak_memory()}
+    path.write_text(json.dumps({**report.data(), "run": run}, indent=1) + "\n", encoding="utf-8")
+
+
+def _peak_memory() -> int:
+    """Largest resident memory of this process so far, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _fail(line: str, code: int) -> int:
+    print(f"{TOOL}: {' '.join(line.split())}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

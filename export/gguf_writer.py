@@ -1,0 +1,103 @@
+"""Writes one GGUF file from planned tensors, row block by row block, so that memory does not grow with the model.
+
+[header, keys, tensor infos]   by gguf-py's writer, sizes known from the chosen types
+[tensor data]                  each padded to 32 bytes: read rows, quantise (on several threads), append
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from gguf import GGUFWriter
+from numpy.typing import NDArray
+
+from hyt.errors import CheckpointError
+from hyt.export.checkpoint import Checkpoint
+from hyt.export.families.base import TensorPlan
+from hyt.export.quantization import ErrorSum, TypeChoice, ggml_type, quantize_rows, stored_size
+
+BLOCK_ELEMENTS = 2**21  # weights quantised at a time, per thread: 8 MiB of float32 and a few copies
+Progress = Callable[[str, int], None]  # GGUF name of the tensor, float32 bytes done since the last call
+
+
+def write_gguf(
+    path: Path,
+    architecture: str,
+    add_keys: Callable[[GGUFWriter], None],
+    checkpoint: Checkpoint,
+    plans: Sequence[TensorPlan],
+    choices: dict[str, TypeChoice],
+    threads: int,
+    progress: Progress,
+) -> dict[str, ErrorSum]:
+    """Write `path`; the error of each tensor by GGUF name. Raises CheckpointError for a weight its type cannot hold."""
+    writer = GGUFWriter(path, architecture)
+    add_keys(writer)
+    for plan in plans:
+        type = choices[plan.name].type
+        size = stored_size(type, plan.shape)
+        writer.add_tensor_info(plan.name, plan.shape, np.dtype(np.float32), size, raw_dtype=ggml_type(type))
+    errors: dict[str, ErrorSum] = {}
+    try:
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_ti_data_to_file()
+        file = writer.fout[0]
+        with ThreadPoolExecutor(max_workers=threads) as pool:
+            for plan in plans:
+                errors[plan.name] = total = ErrorSum()
+                writer.write_padding(file, file.tell())
+                for stored, error in _quantized(pool, threads, checkpoint, plan, choices[plan.name].type):
+                    if not math.isfinite(error.squared_error):
+                        raise _overflow(checkpoint, plan, choices[plan.name].type)
+                    file.write(stored.data)
+                    total.add(error)
+                    progress(plan.name, 4 * error.count)
+        writer.write_padding(file, file.tell())
+    finally:
+        writer.close()
+    return errors
+
+
+def _quantized(
+    pool: ThreadPoolExecutor, threads: int, checkpoint: Checkpoint, plan: TensorPlan, type: str
+) -> Iterator[tuple[NDArray[np.uint8], ErrorSum]]:
+    """Blocks of rows in their order, at most a few of them in memory."""
+    columns = plan.shape[-1]
+    source_rows = plan.shape[0] if len(plan.shape) > 1 else 1
+    per_row = math.prod(plan.shape) // source_rows
+    step = max(1, BLOCK_ELEMENTS // per_row)
+
+    def work(first: int) -> tuple[NDArray[np.uint8], ErrorSum]:
+        count = min(step, source_rows - first)
+        # A vector is read whole, as one row.
+        rows = checkpoint.read_rows(plan.source, *((first, count) if len(plan.shape) > 1 else (0, plan.shape[0])))
+        matrix = (rows + np.float32(plan.add) if plan.add else rows).reshape(-1, columns)
+        stored, error = quantize_rows(type, matrix)
+        return stored.reshape(count, -1), error
+
+    pending: deque[Future[tuple[NDArray[np.uint8], ErrorSum]]] = deque()
+    try:
+        for first in range(0, source_rows, step):
+            if len(pending) > threads:
+                yield pending.popleft().result()
+            pending.append(pool.submit(work, first))
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        for future in pending:
+            future.cancel()
+
+
+def _overflow(checkpoint: Checkpoint, plan: TensorPlan, type: str) -> CheckpointError:
+    return CheckpointError(
+        f"{checkpoint.path}: tensor {plan.source!r}",
+        expected=f"weights that {type} can hold",
+        received="larger ones",
+        remedy="export with --quantization f32",
+    )

@@ -1,0 +1,62 @@
+"""Loads a bundle as a robot would and lets it act once on a synthetic observation, before anyone can see the bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hyt.errors import BundleError, InputError
+from hyt.runtime.contract import Contract
+from hyt.runtime.observation import Observation
+from hyt.runtime.policy import Policy, load
+
+SEED = 0
+
+
+def verify_bundle(path: Path, threads: int) -> dict[str, Any]:
+    """What was checked, for the report; raises BundleError when the bundle does not load or its action is not usable.
+
+    The record holds nothing that a thread count or a processor changes: the same export gives the same bytes.
+    """
+    with load(path, threads=threads) as policy:
+        policy.reset(instruction=_some_text(policy))
+        chunk = policy.act(_synthetic_observation(policy.contract))
+    action = policy.contract.action
+    strangers = sorted(set(chunk.tokens.tolist()) - set(action.token_ids))
+    if strangers or chunk.tokens.size != action.tokens:
+        raise BundleError(
+            f"{path.name}: verification",
+            expected=f"{action.tokens} action tokens",
+            received=f"{chunk.tokens.size} tokens, of them {len(strangers)} other ids",
+        )
+    if not np.isfinite(chunk.values).all() or not np.isfinite(chunk.confidence).all():
+        raise BundleError(
+            f"{path.name}: verification",
+            expected="a finite action",
+            received="NaN or infinity",
+            remedy="the weights overflow: export with --quantization f32",
+        )
+    return {"observation": f"uniform noise, seed {SEED}", "mode": "act", "action_tokens": action.tokens, "finite": True}
+
+
+def _synthetic_observation(contract: Contract) -> Observation:
+    generator = np.random.default_rng(SEED)
+    images = {c.name: generator.integers(0, 256, (c.height, c.width, 3), dtype=np.uint8) for c in contract.cameras}
+    dimensions = contract.state.dimensions if contract.state else ()
+    return Observation(images, [(d.low + d.high) / 2 for d in dimensions])
+
+
+def _some_text(policy: Policy) -> str:
+    """A text the policy can read: its first instruction, or the first token of its tokenizer that is one."""
+    if policy.contract.instructions:
+        return policy.contract.instructions[0]
+    for id in range(policy.contract.vocab_size):
+        text = policy.prompt.decode([id])
+        try:
+            policy.prompt.encode(text)
+        except InputError:
+            continue
+        return text
+    raise BundleError("tokenizer.json", expected="at least one token of text", received="none")
