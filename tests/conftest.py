@@ -1,8 +1,45 @@
-"""Puts the tests folder on the module path, so that every test finds the shared factories (`import checkpoints`)."""
+"""Shared by all tests: the tests folder on the module path (`import checkpoints`), a tiny checkpoint and its bundle."""
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+
+if TYPE_CHECKING:
+    from checkpoints import Checkpoint
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    """A random tiny checkpoint; read only: copy it (`checkpoint_copy`) before changing it."""
+    from checkpoints import write_checkpoint
+
+    return write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its bundle, q4_0; read only: copy it (`bundle_copy`) before changing it."""
+    from hyt.export.exporter import export_bundle
+
+    path = tmp_path_factory.mktemp("bundle") / "tiny.hyt"
+    export_bundle(tiny_checkpoint.path, path)
+    return path
+
+
+@pytest.fixture
+def checkpoint_copy(tiny_checkpoint: Checkpoint, tmp_path: Path) -> Path:
+    """A copy of the tiny checkpoint to damage."""
+    return Path(shutil.copytree(tiny_checkpoint.path, tmp_path / "checkpoint"))
+
+
+@pytest.fixture
+def bundle_copy(tiny_bundle: Path, tmp_path: Path) -> Path:
+    """A copy of the tiny bundle to damage."""
+    return Path(shutil.copytree(tiny_bundle, tmp_path / "copy.hyt"))
