@@ -2,9 +2,9 @@
 
     policy -> chunk -> Link -> serial -> firmware -> setpoint of every control step -> arm
 
-By default the robot owns a firmware process in lockstep: no tick passes unless the simulation asks for it, so an episode
-is the same on every machine. Attached to a port it is a guest of a firmware that runs in real time, and so does the
-simulation.
+By default the robot owns a firmware process in lockstep: no tick passes unless the simulation asks for it, so an
+episode is the same on every machine. Attached to a port it is a guest of a firmware that runs in real time, and so is
+the simulation.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from contextlib import ExitStack
 import numpy as np
 import numpy.typing as npt
 
-from hyt.firmware_bridge import AxisConfig, FirmwareConfig, FirmwareProcess, Link
+from hyt.errors import LinkError
+from hyt.firmware_bridge import AxisConfig, FirmwareConfig, FirmwareProcess, Link, State
 from hyt.runtime.actions import ActionChunk
 from hyt.runtime.contract import Contract
 from hyt.runtime.observation import Observation, check_observation
@@ -37,6 +38,7 @@ LINK_TIMEOUT_TICKS = 200
 UNDERRUN_TIMEOUT_TICKS = 800
 
 _LEAD_TICKS = 8  # a chunk starts this far ahead in real time, so that it arrives before its start
+_PING_TICKS = LINK_TIMEOUT_TICKS // 4
 _HOMING_SPEED = MAX_VELOCITY / 2
 
 
@@ -103,10 +105,10 @@ class SimulatedRobot:
             axes = [(axis.name, axis.unit) for axis in self._link.info.axes]
             points = contract.action.steps * self._control_steps * len(axes)
             check_axes(self.name, self._dimensions, axes, self._link.info.max_points, points)
-            self._telemetry = self._link.telemetry()
-            self._first_tick = self._telemetry.tick
-            self._commanded = np.array(self._telemetry.setpoints, dtype=np.float64)
             self._armed = False
+            self._exchange()
+            self._first_tick = self._simulated_until = self._tick
+            self._commanded = self._point
             self._resources = stack.pop_all()
 
     @property
@@ -143,6 +145,7 @@ class SimulatedRobot:
             if self.arm.success:
                 break
         done = self.arm.success or self.arm.control_steps >= MAX_CONTROL_STEPS
+        self._exchange()
         if done:
             self._rest()
         return Outcome(done, self.arm.success, self._telemetry.tick, False, acknowledged)
@@ -177,18 +180,20 @@ class SimulatedRobot:
 
     def _home(self, target: npt.NDArray[np.float64]) -> None:
         """Bring the setpoints to `target` (4,) in one straight motion; the arm, which stands there, is not moved."""
-        self._telemetry = self._link.telemetry()
-        distance = np.abs(target - self._telemetry.setpoints)[:3].max()
+        self._exchange()
+        distance = np.abs(target - self._point)[:3].max()
         ticks = max(round(distance / _HOMING_SPEED * TICK_HZ), TICKS_PER_CONTROL_STEP)
         start = self._send(target[None], ticks)
-        for tick in range(start, start + ticks + 1, TICKS_PER_CONTROL_STEP):
-            self._run_until(min(tick, start + ticks))
+        for tick in range(start + _PING_TICKS, start + ticks, _PING_TICKS):
+            self._run_until(tick)
+            self._exchange()
         self._run_until(start + ticks)
+        self._simulated_until = self._tick
 
     def _send(self, points: npt.NDArray[np.float64], step_ticks: int) -> int:
         """Send setpoints (steps, 4), each reached `step_ticks` after the one before; returns the tick they start at."""
-        self._telemetry = self._link.telemetry()
-        start = self._telemetry.tick + (_LEAD_TICKS if self._firmware is None else 0)
+        self._exchange()
+        start = self._tick + (_LEAD_TICKS if self._firmware is None else 0)
         self._link.send_chunk(start, step_ticks, points)
         self._commanded = points[-1].copy()
         return start
@@ -196,10 +201,38 @@ class SimulatedRobot:
     def _control_step(self, tick: int) -> None:
         """One control step of the arm towards the setpoint that the firmware puts out at `tick`."""
         self.arm.apply(self._run_until(tick))
-        if self._firmware is None:
-            self._simulated_until = tick
+        self._simulated_until = tick
         if self.on_control_step is not None:
             self.on_control_step(self.arm)
 
     def _run_until(self, tick: int) -> npt.NDArray[np.float64]:
         """Let the firmware come to `tick`; returns its setpoint (4,) there, in physical units."""
+        while self._tick < tick:
+            if self._firmware is not None:
+                self._point = self._firmware.advance(tick - self._tick)[-1]
+                self._tick = tick
+            else:
+                time.sleep((tick - self._tick) / self._link.info.tick_hz)
+                self._exchange()
+        return self._point
+
+    def _exchange(self) -> None:
+        """Hear from the firmware; raises LinkError when it has stopped by itself."""
+        self._telemetry = self._link.telemetry()
+        self._tick = self._telemetry.tick
+        self._point = np.array(self._telemetry.setpoints, dtype=np.float64)
+        if self._armed and self._telemetry.state == State.STOPPED:
+            raise LinkError(
+                f"robot {self.name!r}: the firmware stopped at tick {self._telemetry.trip_tick}",
+                expected="an armed firmware",
+                received=self._telemetry.trip.name,
+                remedy="a new session may arm it again",
+            )
+
+    def _catch_up(self) -> None:
+        """Give the arm the control steps that passed while nobody moved it, holding the firmware's setpoint."""
+        self._exchange()
+        behind = (self._tick - self._simulated_until) // TICKS_PER_CONTROL_STEP
+        for _ in range(min(behind, MAX_CONTROL_STEPS - self.arm.control_steps)):
+            self.arm.apply(self._point)
+        self._simulated_until = self._tick

@@ -11,12 +11,15 @@ import multiprocessing
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hyt.errors import InputError
 from hyt.simulation import seeds
 from hyt.simulation.metaworld import MAX_CONTROL_STEPS, METRES_PER_UNIT, MetaWorldArm
+from hyt.simulation.tasks import TASKS
 from hyt.simulation.thoughts import sub_instruction, thought
 from hyt.training.episodes import Episode, episode_path, write_episode
 
@@ -49,7 +52,7 @@ def hold_action(arm: MetaWorldArm, action: npt.NDArray[np.float64]) -> None:
 
 
 def demonstrate(arm: MetaWorldArm, seed: int, disturbance: Disturbance) -> Episode | None:
-    """One episode of the expert on this seed, or None when it did not succeed."""
+    """One episode of the expert on this seed, or None when it did not succeed or had nothing left to do."""
     random = np.random.default_rng([seed, len(arm.task.name)])
     disturbed = random.random() < disturbance.episodes
     arm.reset(seed)
@@ -73,7 +76,7 @@ def demonstrate(arm: MetaWorldArm, seed: int, disturbance: Disturbance) -> Episo
             action[:3] = np.clip(kick if kicks else action[:3] + noise, -1, 1)
             kicks = max(kicks - 1, 0)
         hold_action(arm, action)
-    if not arm.success:
+    if not arm.success or not actions:  # the expert failed, or wandering alone did the task
         return None
     return Episode(
         task=arm.task.name,
@@ -121,20 +124,23 @@ def collect(
     *,
     workers: int = 2,
     disturbance: Disturbance | None = None,
-    report: Callable[[str, int, int, int], None] | None = None,
+    report: Callable[[dict[str, Any]], None] | None = None,
 ) -> None:
     """Collect `episodes` seeds of each task into `directory`; episodes that are there already are kept.
 
     Seeds come from `seeds.COLLECT`, the same numbers for each task; a seed on which the expert fails yields no episode.
     """
     disturbance = disturbance or Disturbance()
+    unknown = [task for task in tasks if task not in TASKS]
+    if unknown:
+        raise InputError(f"task {unknown[0]!r}", expected=f"one of {', '.join(TASKS)}", remedy="name one of them")
     chosen = list(seeds.COLLECT[:episodes])
     chunks = [chosen[start : start + 25] for start in range(0, len(chosen), 25)]
     parts = [(directory, task, chunk, disturbance) for chunk in chunks for task in tasks]
     directory.mkdir(parents=True, exist_ok=True)
     for task, kept, decisions, failures in _run(parts, workers):
         if report is not None:
-            report(task, kept, decisions, failures)
+            report({"task": task, "episodes": kept, "decisions": decisions, "failures": failures})
     description = {"tasks": tasks, "seeds": episodes, "hold": HOLD, "disturbance": vars(disturbance)}
     (directory / "collection.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
 

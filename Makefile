@@ -1,0 +1,100 @@
+# Everything a person or CI does with this repository; each target sets up what it needs on a bare Debian or Ubuntu.
+#   make run        export the shipped policy to INT4 and drive the simulated arm with it, through the firmware
+#   make test       all tests but the slow ones;  make test-slow: the slow ones;  make lint: formatters, linters, types
+#   make evaluate   50 held-out episodes a task, act mode, INT4 and f32 on the same seeds
+#   make bench      timings of the shipped policy and of a random 0.5B-parameter shape
+#   make policy     collect demonstrations and fit the shipped policy again (about two hours on two cores)
+
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+OUT ?= out
+BIN := $(VENV)/bin
+TASKS := drawer-open-v3,drawer-close-v3,door-open-v3,window-open-v3,window-close-v3,button-press-topdown-v3
+ROBOT := sim:metaworld/$(TASKS)
+POLICY := policies/metaworld-arm
+PACKAGES := python runtime export firmware_bridge training simulation
+SOURCES := $(shell find $(PACKAGES) csrc -type f -not -path '*/__pycache__/*') CMakeLists.txt pyproject.toml
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: run test test-slow lint format evaluate bench policy setup setup-dev clean
+.DELETE_ON_ERROR:
+
+run: setup $(OUT)/metaworld-arm.hyt/manifest.json
+	$(BIN)/hyt-run drive $(OUT)/metaworld-arm.hyt --robot $(ROBOT) --mode act --episodes 10 --seed 2000000 \
+	    --record $(OUT)/film --json $(OUT)/act.json
+	$(BIN)/hyt-run drive $(OUT)/metaworld-arm.hyt --robot $(ROBOT) --mode think --episodes 2 --seed 2000000 \
+	    --record $(OUT)/film-think --json $(OUT)/think.json
+	$(BIN)/hyt-run drive $(OUT)/metaworld-arm.hyt --robot $(ROBOT) --mode follow --episodes 2 --seed 2000000 \
+	    --json $(OUT)/follow.json
+	@echo "The films are in $(OUT)/film and $(OUT)/film-think, the numbers in $(OUT)/act.json, think.json and follow.json."
+
+test: setup-dev
+	$(BIN)/python -m pytest
+
+test-slow: setup-dev
+	$(BIN)/python -m pytest -m slow
+
+lint: setup-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy -p hyt
+	git ls-files '*.c' '*.h' '*.cpp' '*.cc' | xargs $(BIN)/clang-format --dry-run -Werror
+
+format: setup-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	git ls-files '*.c' '*.h' '*.cpp' '*.cc' | xargs $(BIN)/clang-format -i
+
+evaluate: setup $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/metaworld-arm-f32.hyt/manifest.json
+	$(BIN)/hyt-run drive $(OUT)/metaworld-arm.hyt --robot $(ROBOT) --mode act --episodes 50 --seed 1000000 \
+	    --json $(OUT)/evaluate-q4_0.json
+	$(BIN)/hyt-run drive $(OUT)/metaworld-arm-f32.hyt --robot $(ROBOT) --mode act --episodes 50 --seed 1000000 \
+	    --json $(OUT)/evaluate-f32.json
+	$(BIN)/python benchmarks/paired.py $(OUT)/evaluate-f32.json $(OUT)/evaluate-q4_0.json
+
+bench: setup $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/random-0.5b.hyt/manifest.json
+	$(BIN)/hyt-run bench $(OUT)/metaworld-arm.hyt --json $(OUT)/bench-metaworld-arm.json
+	$(BIN)/hyt-run bench $(OUT)/random-0.5b.hyt --json $(OUT)/bench-random-0.5b.json
+
+policy: setup-dev
+	$(BIN)/hyt-train collect $(OUT)/data --episodes 350
+	$(BIN)/hyt-train fit $(OUT)/data -o $(OUT)/policy
+
+$(OUT)/metaworld-arm.hyt/manifest.json: $(wildcard $(POLICY)/*) $(VENV)/.installed
+	$(BIN)/hyt-export $(POLICY) -o $(OUT)/metaworld-arm.hyt --force
+
+$(OUT)/metaworld-arm-f32.hyt/manifest.json: $(wildcard $(POLICY)/*) $(VENV)/.installed
+	$(BIN)/hyt-export $(POLICY) -o $(OUT)/metaworld-arm-f32.hyt --quantization f32 --force
+
+$(OUT)/random-0.5b.hyt/manifest.json: benchmarks/make_random_checkpoint.py $(VENV)/.installed
+	$(BIN)/python benchmarks/make_random_checkpoint.py $(OUT)/random-0.5b
+	$(BIN)/hyt-export $(OUT)/random-0.5b -o $(OUT)/random-0.5b.hyt --force
+
+# What the robot and the simulator need: no torch.
+setup: $(VENV)/.installed
+# What tests, linters and training need on top.
+setup-dev: $(VENV)/.installed $(VENV)/.dev
+
+$(VENV)/.system: .ci/system-packages
+	.ci/system-packages
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+# The build requirements stand in the environment, so that a rebuild takes seconds and ggml is built once.
+$(VENV)/.build: $(VENV)/.system
+	$(BIN)/pip install --upgrade pip
+	$(BIN)/pip install "scikit-build-core>=0.11" "pybind11>=3" "cmake>=3.22" ninja "llama-cpp-python==0.3.36"
+	touch $@
+
+$(VENV)/.installed: $(VENV)/.build $(SOURCES)
+	$(BIN)/pip install --quiet --no-build-isolation ".[sim]"
+	touch $@
+
+$(VENV)/.dev: $(VENV)/.build pyproject.toml
+	$(BIN)/pip install "torch==2.13.0"
+	$(BIN)/pip install --no-build-isolation ".[sim,train,dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(OUT) build
