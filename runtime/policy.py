@@ -93,7 +93,7 @@ class Policy:
         thought = self._write(until, start)
         if until is not None:
             return thought
-        action = self._chunk(self._backend.act_after_thought(), start, thought.timings.thought)
+        action = self._chunk(self._backend.act_after_thought(), start, thought.timings)
         return Thought(thought.text, thought.tokens, thought.finished, action.timings, action)
 
     def resume(self, until: float | None = None) -> Thought:
@@ -171,13 +171,25 @@ class Policy:
 
     def _write(self, until: float | None, start: float) -> Thought:
         written = self._backend.think(until, None)
-        end = self.contract.thought.end_id
-        tokens = np.asarray([id for id in written.tokens if id != end], dtype=np.int32)
-        timings = _timings(written.seconds, start)
-        return Thought(self.prompt.decode(tokens.tolist()), tokens, written.finished, timings)
+        seconds = written.seconds
+        timings = Timings(
+            vision=seconds["vision"],
+            prefill=seconds["prefill"],
+            thought=seconds["decode"],
+            total=time.monotonic() - start,
+        )
+        return Thought(self.prompt.decode(written.tokens.tolist()), written.tokens, written.finished, timings)
 
-    def _chunk(self, decoded: Decoded, start: float, thought: float = 0.0) -> ActionChunk:
-        return self._table.chunk(decoded.tokens, decoded.probabilities, _timings(decoded.seconds, start, thought))
+    def _chunk(self, decoded: Decoded, start: float, thought: Timings | None = None) -> ActionChunk:
+        seconds = decoded.seconds
+        timings = Timings(
+            vision=seconds["vision"] if thought is None else thought.vision,
+            prefill=seconds["prefill"] if thought is None else thought.prefill,
+            thought=0.0 if thought is None else thought.thought,
+            decode=seconds["decode"],
+            total=time.monotonic() - start,
+        )
+        return self._table.chunk(decoded.tokens, decoded.probabilities, timings)
 
     def _require_thought(self) -> None:
         if not self._thinking:
@@ -197,13 +209,3 @@ def load(path: str | os.PathLike[str], *, threads: int = 0) -> Policy:
 
     bundle = open_bundle(path)
     return Policy(bundle, CoreBackend(bundle, threads))
-
-
-def _timings(seconds: Mapping[str, float], start: float, thought: float = 0.0) -> Timings:
-    return Timings(
-        vision=seconds.get("vision", 0.0),
-        prefill=seconds.get("prefill", 0.0),
-        thought=seconds.get("thought", thought),
-        decode=seconds.get("decode", 0.0),
-        total=time.monotonic() - start,
-    )

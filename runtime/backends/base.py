@@ -21,7 +21,10 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Written:
-    """A thought as far as it has been written: all its tokens, whether it ended, and seconds by phase."""
+    """A thought as far as it has been written.
+
+    tokens: int32 (n,), all of it without its end token; seconds: of this call, by phase (decode: the thought tokens).
+    """
 
     tokens: NDArray[np.int32]
     finished: bool

@@ -138,8 +138,9 @@ def bench_table(phases: Mapping[str, Summary], report: Mapping[str, Any]) -> Tab
         f"{report['repeat']} answers of each kind",
         title_justify="left",
         caption=f"weights {cost['weight_bytes'] / 2**20:.1f} MiB, "
-        f"peak memory {report['peak_rss_bytes'] / 2**20:.0f} MiB; thoughts {rate:.0f} tokens/s; this machine reads {ceiling['bytes_per_second'] / 1e9:.1f} GB/s and multiplies "
-        f"float32 at {ceiling['flops_per_second'] / 1e9:.0f} GFLOP/s",
+        f"peak memory {report['peak_rss_bytes'] / 2**20:.0f} MiB; thoughts {rate:.0f} tokens/s; "
+        f"this machine reads {ceiling['bytes_per_second'] / 1e9:.1f} GB/s and multiplies float32 at "
+        f"{ceiling['flops_per_second'] / 1e9:.0f} GFLOP/s",
         caption_justify="left",
     )
     table.add_column("phase")

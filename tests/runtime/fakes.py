@@ -1,0 +1,126 @@
+"""A backend and a robot that write down what they are asked, for tests that need no engine and no simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import checkpoints
+import numpy as np
+from numpy.typing import NDArray
+
+from hyt.runtime.actions import ActionChunk
+from hyt.runtime.backends.base import Decoded, Written
+from hyt.runtime.bundle import Bundle
+from hyt.runtime.contract import Contract
+from hyt.runtime.observation import Observation
+from hyt.runtime.policy import Policy
+from hyt.runtime.robot import Outcome
+
+SECONDS = {"vision": 0.004, "prefill": 0.003, "decode": 0.002, "total": 0.009}
+
+
+@dataclass
+class FakeBackend:
+    """Answers with the first action token, and thinks "PLAN reach lower" one word a call when given a deadline."""
+
+    contract: Contract
+    thought: Sequence[int]
+    calls: list[str] = field(default_factory=list)
+    layouts: list[list[int]] = field(default_factory=list)
+    written: int = 0
+
+    def observe(self, images: Sequence[NDArray[np.uint8]], layout: NDArray[np.int32]) -> None:
+        self.calls.append(f"observe {len(images)}")
+        self.layouts.append(layout.tolist())
+
+    def act(self, tag: int) -> Decoded:
+        self.calls.append(f"act {tag}")
+        return self._decoded()
+
+    def think_begin(self, tag: int) -> None:
+        self.calls.append(f"think_begin {tag}")
+        self.written = 0
+
+    def think(self, until: float | None, max_steps: int | None) -> Written:
+        self.calls.append("think")
+        self.written = len(self.thought) if until is None else min(self.written + 1, len(self.thought))
+        finished = self.written == len(self.thought)
+        return Written(np.array(self.thought[: self.written], np.int32), finished, SECONDS)
+
+    def act_after_thought(self) -> Decoded:
+        self.calls.append("act_after_thought")
+        return self._decoded()
+
+    def follow(self, layout: NDArray[np.int32], tag: int) -> Decoded:
+        self.calls.append(f"follow {tag}")
+        self.layouts.append(layout.tolist())
+        return self._decoded()
+
+    def info(self) -> Mapping[str, Any]:
+        return {"backend": "fake", "threads": 1}
+
+    def close(self) -> None:
+        self.calls.append("close")
+
+    def _decoded(self) -> Decoded:
+        action = self.contract.action
+        tokens = np.full(action.tokens, action.token_ids[0], np.int32)
+        return Decoded(tokens, np.full(action.tokens, 0.5, np.float32), SECONDS)
+
+
+def fake_policy(folder: Path) -> tuple[Policy, FakeBackend]:
+    """A policy of the tiny contract on a fake backend; its tokenizer is written into `folder`."""
+    contract = checkpoints.make_contract()
+    tokenizer = checkpoints.make_tokenizer()
+    path = folder / "tokenizer.json"
+    tokenizer.save(str(path))
+    manifest = SimpleNamespace(name="tiny", family="fake")
+    bundle = cast(Bundle, SimpleNamespace(contract=contract, tokenizer=path, manifest=manifest, path=folder))
+    thought = tokenizer.encode("PLAN reach lower", add_special_tokens=False).ids
+    backend = FakeBackend(contract, thought)
+    return Policy(bundle, backend), backend
+
+
+def tiny_observation(seed: int = 0, size: int = 28) -> Observation:
+    """Noise that fits the tiny contract."""
+    random = np.random.default_rng(seed)
+    image = random.integers(0, 256, (size, size, 3), dtype=np.uint8)
+    return Observation({"camera0": image}, random.uniform(-1, 1, 4))
+
+
+@dataclass
+class FakeRobot:
+    """Solves its task after `decisions` chunks; late with each of `late`."""
+
+    decisions: int = 3
+    late: frozenset[int] = frozenset()
+    onlooker: str | None = None
+    name: str = "fake"
+    instruction: str | None = "open the drawer"
+    seeds: list[int] = field(default_factory=list)
+    chunks: list[ActionChunk] = field(default_factory=list)
+
+    def reset(self, seed: int) -> None:
+        self.seeds.append(seed)
+        self.chunks.clear()
+
+    def observe(self) -> Observation:
+        return tiny_observation(len(self.chunks))
+
+    def execute(self, chunk: ActionChunk) -> Outcome:
+        self.chunks.append(chunk)
+        solved = len(self.chunks) == self.decisions
+        return Outcome(solved, solved, 25 * len(self.chunks), len(self.chunks) in self.late, 0.0)
+
+    def sub_instruction(self) -> str | None:
+        return self.onlooker
+
+    def counters(self) -> Mapping[str, int]:
+        return {"ticks": 25 * len(self.chunks), "chunks": len(self.chunks), "rejected_frames": 0}
+
+    def close(self) -> None:
+        self.chunks.clear()

@@ -1,0 +1,53 @@
+"""Tests of hyt.runtime.statistics against published values and a direct solution of Wilson's equation."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hyt.runtime.statistics import Z_95, summarise, wilson_interval
+
+
+def test_the_interval_of_known_counts_is_the_published_one() -> None:
+    # Newcombe, Statistics in Medicine 17 (1998), table I, method 3.
+    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)
+    assert wilson_interval(15, 148) == pytest.approx((0.0624, 0.1605), abs=5e-5)
+    assert wilson_interval(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)
+
+
+@given(st.integers(1, 2000).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_the_ends_are_the_rates_whose_score_test_just_rejects(counts: tuple[int, int]) -> None:
+    successes, trials = counts
+    rate = successes / trials
+    # (rate - p)^2 = z^2 p (1 - p) / n as a quadratic in p.
+    z2 = Z_95**2 / trials
+    expected = sorted(np.roots([1 + z2, -(2 * rate + z2), rate**2]).real)
+    assert wilson_interval(successes, trials) == pytest.approx(expected, abs=1e-6)
+
+
+@given(st.integers(0, 500), st.integers(0, 500))
+def test_the_interval_holds_the_rate_and_stays_in_the_unit_range(successes: int, failures: int) -> None:
+    trials = successes + failures
+    low, high = wilson_interval(successes, trials)
+    assert 0.0 <= low <= (successes / trials if trials else 0.5) <= high <= 1.0
+
+
+def test_more_successes_than_trials_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected 0 <= successes <= trials, received 3 of 2"):
+        wilson_interval(3, 2)
+
+
+@given(st.lists(st.floats(0, 100), min_size=1, max_size=200))
+def test_a_summary_is_numpys_percentiles_in_milliseconds(seconds: list[float]) -> None:
+    summary = summarise(seconds)
+    assert summary.count == len(seconds)
+    assert summary.p50_ms == pytest.approx(np.median(seconds) * 1e3)
+    assert summary.p99_ms == pytest.approx(np.percentile(seconds, 99) * 1e3)
+    assert summary.max_ms == pytest.approx(max(seconds) * 1e3)
+
+
+def test_a_summary_of_nothing_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one latency"):
+        summarise([])
