@@ -35,6 +35,7 @@ class View(Listener):
         self._title = f"{robot} - {modality}"
         self._episodes = episodes
         self._counters = counters
+        self._counted: Mapping[str, int] = {}
         self._instruction = ""
         self._decision: Decision | None = None
         self._ended = 0
@@ -64,6 +65,8 @@ class View(Listener):
     def decided(self, decision: Decision) -> None:
         """Show the newest decision."""
         self._decision = decision
+        # Counted here, in the loop's thread: the panel is drawn in another, and the link has one owner.
+        self._counted = self._counters()
 
     def episode_ended(self, result: EpisodeResult) -> None:
         """Count the episode; without a terminal, print its line."""
@@ -89,7 +92,7 @@ class View(Listener):
         table.add_row("action", describe_action(self._decision.chunk) if self._decision else "")
         table.add_row("latency", describe_latencies(self._decision.latencies) if self._decision else "")
         table.add_row("solved", f"{self._successes} of {self._ended} (of {self._episodes} episodes)")
-        table.add_row("link", Text(" ".join(f"{name} {count}" for name, count in self._counters().items())))
+        table.add_row("link", Text(" ".join(f"{name} {count}" for name, count in self._counted.items())))
         return Panel(Group(table), title=Text(self._title), border_style="cyan", height=10)
 
 

@@ -106,6 +106,8 @@ class SimulatedRobot:
             points = contract.action.steps * self._control_steps * len(axes)
             check_axes(self.name, self._dimensions, axes, self._link.info.max_points, points)
             self._armed = False
+            self._tick: int
+            self._point: npt.NDArray[np.float64]
             self._exchange()
             self._first_tick = self._simulated_until = self._tick
             self._commanded = self._point

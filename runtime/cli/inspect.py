@@ -68,6 +68,7 @@ def _policy(manifest: Manifest) -> list[tuple[str, str]]:
 
 def _model(manifest: Manifest) -> list[tuple[str, str]]:
     text, vision = manifest.shapes.text, manifest.shapes.vision
+    prefix = sum(manifest.image_tokens.values()) + manifest.contract.max_text_positions()
     return [
         (
             "decoder",
@@ -75,7 +76,7 @@ def _model(manifest: Manifest) -> list[tuple[str, str]]:
             f"({text.kv_heads} of keys and values) of {text.head_dim}, feed-forward {text.intermediate_size}, "
             f"vocabulary {text.vocab_size}, context {text.context_length}",
         ),
-        ("prefix", f"{text.prefix_attention} attention, at most {manifest.prefix_positions()} positions"),
+        ("prefix", f"{text.prefix_attention} attention, at most {prefix} positions"),
         (
             "vision",
             f"{vision.architecture}, {vision.layers} layers, {vision.hidden_size} wide, {vision.heads} heads, "

@@ -15,7 +15,7 @@ SIMULATOR = "sim:metaworld/"
 
 def robot_names(text: str) -> list[str]:
     """Names in `sim:metaworld/a,sim:metaworld/b` or, for short, `sim:metaworld/a,b`; raises InputError for others."""
-    names = []
+    names: list[str] = []
     for part in text.split(","):
         name = part.strip()
         if names and ":" not in name:
@@ -35,6 +35,8 @@ def open_robot(name: str, contract: Contract, port: str | None = None) -> Simula
     try:
         from hyt.simulation.robot import SimulatedRobot
     except ImportError as problem:
+        if (problem.name or "").partition(".")[0] == "hyt":  # ours is there or broken, never missing
+            raise
         raise MissingDependencyError(
             f"robot {name!r}",
             expected="the simulator",

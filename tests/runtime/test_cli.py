@@ -1,0 +1,113 @@
+"""Tests of hyt-run's errors: one line on standard error, the exit code, nothing half-written."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import hyt
+from hyt.runtime.cli import main
+from hyt.runtime.cli.output import check_output, write_json
+from hyt.runtime.cli.robots import open_robot, robot_names
+
+Captured = pytest.CaptureFixture[str]
+
+
+def failed(capsys: Captured, *arguments: str) -> tuple[int, str]:
+    code = main(arguments)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.count("\n") == 1
+    return code, captured.err.strip()
+
+
+@pytest.mark.parametrize("command", [["drive", "--robot", "sim:metaworld/drawer-open-v3"], ["bench"], ["inspect"]])
+def test_a_missing_bundle_is_exit_code_4(command: list[str], tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "missing.hyt"
+    assert failed(capsys, command[0], str(path), *command[1:]) == (
+        4,
+        f"hyt-run: {path}; expected a bundle directory; received no such directory; write one with hyt-export",
+    )
+
+
+def test_an_unknown_kind_of_robot_is_exit_code_5(capsys: Captured) -> None:
+    assert failed(capsys, "drive", "x.hyt", "--robot", "xarm") == (
+        5,
+        "hyt-run: robot 'xarm'; expected sim:metaworld/TASK; e.g. sim:metaworld/drawer-open-v3",
+    )
+
+
+def test_an_existing_output_is_refused_before_any_work(tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "results.json"
+    path.write_text("kept")
+    code, line = failed(capsys, "drive", "x.hyt", "--robot", "sim:metaworld/drawer-open-v3", "--json", str(path))
+    assert (code, line) == (
+        7,
+        f"hyt-run: output {path}; received an existing one; name another or give --force",
+    )
+    assert path.read_text() == "kept"
+
+
+def test_a_usage_error_is_exit_code_2() -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["drive", "x.hyt"])
+    assert caught.value.code == 2
+
+
+def test_an_interrupt_is_exit_code_130(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
+    def interrupt(path: str) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hyt.runtime.cli.inspect.open_bundle", interrupt)
+    assert failed(capsys, "inspect", "x.hyt") == (130, "hyt-run: interrupted")
+
+
+def test_a_missing_simulator_names_the_extra_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    imports: Callable[..., Any] = builtins.__import__
+
+    def without_metaworld(name: str, *rest: Any) -> Any:
+        if name == "metaworld":
+            raise ModuleNotFoundError("No module named 'metaworld'", name="metaworld")
+        return imports(name, *rest)
+
+    for name in [name for name in sys.modules if name.startswith(("hyt.simulation.", "metaworld"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setattr(builtins, "__import__", without_metaworld)
+    with pytest.raises(hyt.MissingDependencyError) as caught:
+        open_robot("sim:metaworld/drawer-open-v3", None)  # type: ignore[arg-type]
+    assert str(caught.value) == (
+        "robot 'sim:metaworld/drawer-open-v3'; expected the simulator; received No module named 'metaworld'; "
+        "pip install 'hyt[sim]' and the system packages libegl1 libgl1-mesa-dri"
+    )
+    assert caught.value.exit_code == 8
+
+
+def test_several_tasks_may_share_one_prefix() -> None:
+    assert robot_names("sim:metaworld/a, b,sim:metaworld/c") == [f"sim:metaworld/{task}" for task in "abc"]
+
+
+def test_an_output_without_its_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(hyt.InputError, match=r"expected an existing parent folder"):
+        check_output(tmp_path / "none" / "x.json", force=True)
+
+
+def test_an_empty_folder_may_be_filled(tmp_path: Path) -> None:
+    check_output(tmp_path, force=False, folder=True)
+    (tmp_path / "film.png").touch()
+    with pytest.raises(hyt.OutputExistsError):
+        check_output(tmp_path, force=False, folder=True)
+    check_output(tmp_path, force=True, folder=True)
+
+
+def test_a_report_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
+    path = tmp_path / "x.json"
+    write_json(path, {"a": 1})
+    with pytest.raises(ValueError, match="nan"):
+        write_json(path, {"a": float("nan")})
+    assert path.read_text() == '{\n  "a": 1\n}\n'
+    assert list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,37 @@
+"""Tests of hyt.runtime.cli.results: what a drive reports."""
+
+from __future__ import annotations
+
+import io
+import json
+
+from rich.console import Console
+
+from hyt.runtime.cli.results import RobotResult, results_table
+from hyt.runtime.loop import EpisodeResult
+from hyt.runtime.statistics import wilson_interval
+
+EPISODES = [
+    EpisodeResult(7, True, 2, 0, 1.5, {"policy": [0.010, 0.020], "vision": [0.001, 0.002]}),
+    EpisodeResult(8, False, 3, 1, 2.5, {"policy": [0.030, 0.040, 0.050], "vision": [0.003, 0.004, 0.005]}),
+]
+RESULT = RobotResult(
+    "sim:metaworld/door-open-v3", "open the door", "act", EPISODES, {"ticks": 125, "rejected_frames": 0}
+)
+
+
+def test_the_dictionary_holds_seeds_counts_interval_latencies_and_counters() -> None:
+    data = json.loads(json.dumps(RESULT.as_dict()))
+    assert [(episode["seed"], episode["success"]) for episode in data["episodes"]] == [(7, True), (8, False)]
+    assert (data["count"], data["successes"], data["decisions"]) == (2, 1, 5)
+    assert data["wilson_95"] == [round(end, 4) for end in wilson_interval(1, 2)]
+    assert data["latency_ms"]["policy"] == {"count": 5, "mean_ms": 30.0, "p50_ms": 30.0, "p99_ms": 49.6, "max_ms": 50.0}
+    assert data["firmware"] == {"ticks": 125, "rejected_frames": 0}
+
+
+def test_the_table_has_one_row_a_robot() -> None:
+    console = Console(file=io.StringIO(), width=140, record=True)
+    console.print(results_table([RESULT]))
+    row = next(line for line in console.export_text().splitlines() if "door-open-v3" in line)
+    cells = [cell.strip() for cell in row.strip("│").split("│")]
+    assert cells == ["door-open-v3", "act", "1/2", "9% to 91%", "5", "30.0", "49.6", "1", "125", "0"]
