@@ -1,1 +1,36 @@
-"""The host's end of the serial link and the firmware behind it."""
+"""The host's end of the serial link and the firmware behind it.
+
+    with FirmwareProcess(config, lockstep=True) as firmware, Link(firmware.port) as link:
+        link.arm()
+        link.send_chunk(link.telemetry().tick, step_ticks=25, points=[[0.1, 0.2]])
+        setpoints = firmware.advance(25)  # (25, 2); the last row is the point
+
+The protocol is PROTOCOL.md; both sides take its constants from messages.json.
+"""
+
+from hyt.errors import ChunkRejected, LinkError
+from hyt.firmware_bridge.clock import Clock
+from hyt.firmware_bridge.constants import Interpolation, Result, State, StopAction, Trip
+from hyt.firmware_bridge.link import Accepted, Link, LinkInfo, LinkStatistics
+from hyt.firmware_bridge.messages import AxisInfo, Telemetry
+from hyt.firmware_bridge.process import AxisConfig, FirmwareConfig, FirmwareProcess
+
+__all__ = [
+    "Accepted",
+    "AxisConfig",
+    "AxisInfo",
+    "ChunkRejected",
+    "Clock",
+    "FirmwareConfig",
+    "FirmwareProcess",
+    "Interpolation",
+    "Link",
+    "LinkError",
+    "LinkInfo",
+    "LinkStatistics",
+    "Result",
+    "State",
+    "StopAction",
+    "Telemetry",
+    "Trip",
+]

@@ -1,0 +1,26 @@
+// Session: see session.h.
+#include "session.h"
+
+void hyt_session_open(struct hyt_session* session, uint32_t id, uint32_t tick) {
+    session->id = id;
+    session->executed = 0;
+    session->remembered = 0;
+    session->heard_tick = tick;
+}
+
+enum hyt_order hyt_session_order(const struct hyt_session* session, uint16_t sequence,
+                                 const struct hyt_answer** answer) {
+    const uint16_t behind = (uint16_t)(session->executed - sequence);
+    if (behind == UINT16_MAX) return HYT_ORDER_NEXT;
+    if (behind < session->remembered) {
+        *answer = &session->answers[sequence % HYT_WINDOW];
+        return HYT_ORDER_REPEAT;
+    }
+    return HYT_ORDER_AHEAD;
+}
+
+void hyt_session_remember(struct hyt_session* session, const struct hyt_answer* answer) {
+    session->answers[answer->sequence % HYT_WINDOW] = *answer;
+    session->executed = answer->sequence;
+    if (session->remembered < HYT_WINDOW) ++session->remembered;
+}

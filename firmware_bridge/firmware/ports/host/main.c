@@ -1,0 +1,79 @@
+// hyt-firmware-host: the firmware as a program, on a pseudo-terminal, in real time or in lockstep with a
+// simulator.
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "options.h"
+#include "port.h"
+#include "trace.h"
+
+static bool transmit(void* context, const uint8_t* bytes, size_t size) {
+    struct hyt_port* port = context;
+    return hyt_pty_send(&port->pty, bytes, size);
+}
+
+static void output(void* context, const int32_t* setpoints, uint8_t axes, bool enabled) {
+    struct hyt_port* port = context;
+    (void)enabled;  // the trace and the telemetry tell it; there are no drives here to switch off
+    memcpy(port->setpoints, setpoints, axes * sizeof *setpoints);
+    if (port->trace != NULL) hyt_trace_tick(port->trace, &port->firmware, setpoints);
+}
+
+static bool emergency_stop(void* context) {
+    return ((struct hyt_port*)context)->emergency_stop;
+}
+
+bool hyt_port_receive(struct hyt_port* port) {
+    uint8_t bytes[4096];
+    const size_t count = hyt_pty_read(&port->pty, bytes, sizeof bytes);
+    hyt_firmware_receive(&port->firmware, bytes, count);
+    return count > 0;
+}
+
+static int fail(const char* what, const char* why, int status) {
+    fprintf(stderr, "hyt-firmware-host: %s: %s\n", what, why);
+    return status;
+}
+
+static int refuse_config(enum hyt_config_error error, const struct hyt_axis_config* axis) {
+    static const char* const reasons[] = {
+        [HYT_CONFIG_TICK_HZ] = "tick-hz must be 1 to 100000",
+        [HYT_CONFIG_LINK_TIMEOUT] = "link-timeout must be at least 1 tick",
+        [HYT_CONFIG_STOP_ACTION] = "unknown stop-action",
+        [HYT_CONFIG_AXIS_COUNT] = "at least one --axis is needed",
+        [HYT_CONFIG_AXIS_RANGE] = "an axis needs LOW <= INITIAL <= HIGH",
+        [HYT_CONFIG_AXIS_LIMIT] = "a velocity or acceleration limit must not be negative",
+        [HYT_CONFIG_AXIS_INTERPOLATION] = "unknown interpolation",
+    };
+    const bool of_axis = error >= HYT_CONFIG_AXIS_RANGE;
+    char name[sizeof axis->name + 1] = "configuration";
+    if (of_axis) memcpy(name, axis->name, sizeof axis->name);
+    return fail(name, reasons[error], 2);
+}
+
+int main(int argc, char** argv) {
+    static struct hyt_port port;
+    static struct hyt_options options;
+    const int status = hyt_options_parse(&options, argc, argv);
+    if (status != 0) return status == 1 ? 0 : status;
+
+    const struct hyt_hal hal = {&port, transmit, output, emergency_stop};
+    uint8_t axis = 0;
+    const enum hyt_config_error error = hyt_firmware_init(&port.firmware, &options.config, &hal, &axis);
+    if (error != HYT_CONFIG_OK) return refuse_config(error, &options.axes[axis]);
+    if (!hyt_pty_open(&port.pty)) return fail("pseudo-terminal", strerror(errno), 1);
+    if (options.trace != NULL) {
+        port.trace = fopen(options.trace, "w");
+        if (port.trace == NULL) return fail(options.trace, strerror(errno), 2);
+        setvbuf(port.trace, NULL, _IOLBF, 0);
+        hyt_trace_begin(port.trace, &port.firmware);
+    }
+    // A simulator that went away is an end of input, not a signal.
+    signal(SIGPIPE, SIG_IGN);
+    printf("%s\n", port.pty.path);
+    fflush(stdout);
+    const int result = options.lockstep ? hyt_run_lockstep(&port) : hyt_run_real_time(&port);
+    if (port.trace != NULL) fclose(port.trace);
+    return result;
+}

@@ -1,0 +1,190 @@
+"""FirmwareProcess: the firmware as a program on this computer, in real time or in lockstep with a simulator."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import numpy as np
+from hyt.errors import InputError, LinkError
+from hyt.firmware_bridge.constants import MICRO
+from hyt.firmware_bridge.messages import Array
+
+PROGRAM = "hyt-firmware-host"
+LONGEST_ADVANCE = 1_000_000  # ticks
+
+
+@dataclass(frozen=True)
+class AxisConfig:
+    """One axis: limits in `unit`, per second; a velocity or acceleration limit of 0 is no limit.
+
+    `linear` reaches each point at its step's last tick; `hold` takes it at the step's first.
+    """
+
+    name: str
+    unit: str
+    low: float
+    high: float
+    max_velocity: float
+    max_acceleration: float
+    interpolation: Literal["linear", "hold"] = "linear"
+    initial: float = 0.0
+
+
+@dataclass(frozen=True)
+class FirmwareConfig:
+    """What is built into a microcontroller's firmware; timeouts in ticks, see PROTOCOL.md.
+
+    An underrun timeout of 0 never trips. `start_tick` is the tick at boot.
+    """
+
+    axes: Sequence[AxisConfig]
+    tick_hz: int = 1000
+    link_timeout_ticks: int = 100
+    underrun_timeout_ticks: int = 0
+    stop_action: Literal["hold", "decelerate", "release"] = "hold"
+    stall_limit_ticks: int = 100
+    start_tick: int = 0
+
+
+def find_program() -> Path:
+    """The installed program; raises LinkError when the package was installed without it."""
+    # An editable install keeps built files apart from the sources: the package then has several folders.
+    folders = [Path(folder) for folder in sys.modules[__package__].__path__]
+    for folder in folders:
+        if (folder / "bin" / PROGRAM).is_file():
+            return folder / "bin" / PROGRAM
+    raise LinkError(
+        PROGRAM, expected="it in the installed package", received=f"none in {folders[0]}", remedy="install hyt again"
+    )
+
+
+def _arguments(config: FirmwareConfig) -> list[str]:
+    arguments = []
+    for axis in config.axes:
+        numbers = [axis.low, axis.high, axis.max_velocity, axis.max_acceleration]
+        fields = [
+            axis.name,
+            axis.unit,
+            *(repr(float(n)) for n in numbers),
+            axis.interpolation,
+            repr(float(axis.initial)),
+        ]
+        arguments += ["--axis", ",".join(fields)]
+    arguments += ["--tick-hz", str(config.tick_hz), "--link-timeout", str(config.link_timeout_ticks)]
+    arguments += ["--underrun-timeout", str(config.underrun_timeout_ticks), "--stop-action", config.stop_action]
+    return [*arguments, "--stall-limit", str(config.stall_limit_ticks), "--start-tick", str(config.start_tick)]
+
+
+class FirmwareProcess:
+    """Runs the firmware until `close`; `port` is the path of its serial port.
+
+    In lockstep ticks pass in `advance` and nowhere else, and the program ends with this process. In real time it goes
+    on by the clock as a microcontroller would, until `close` or SIGTERM, even when this process is killed.
+    `trace` names a CSV file with one line per tick. Raises InputError for a configuration that the firmware refuses and
+    LinkError when it does not start.
+    """
+
+    def __init__(
+        self, config: FirmwareConfig, *, lockstep: bool, trace: Path | str | None = None, program: Path | None = None
+    ) -> None:
+        self.config = config
+        self._lockstep = lockstep
+        command = [str(program or find_program()), *_arguments(config)]
+        command += ["--lockstep"] if lockstep else []
+        command += ["--trace", str(trace)] if trace is not None else []
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+            )
+        except OSError as error:
+            raise LinkError(PROGRAM, expected="it to start", received=str(error), remedy="install hyt again") from error
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._input, self._output = self._process.stdin.fileno(), self._process.stdout.fileno()
+        line = b""
+        while not line.endswith(b"\n"):
+            byte = os.read(self._output, 1)
+            if not byte:
+                raise self._refused()
+            line += byte
+        self.port = line.decode().strip()
+
+    def __enter__(self) -> FirmwareProcess:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int:
+        """The program's process id."""
+        return self._process.pid
+
+    def advance(self, ticks: int) -> Array:
+        """Runs ticks in lockstep; returns float64 (ticks, axes): the setpoint of each, in physical units.
+
+        Everything that a Link call has returned from is heard before the first of them. Raises InputError for a number
+        of ticks below 0 or above 1,000,000 and outside lockstep, LinkError when the program has ended.
+        """
+        if not self._lockstep or not 0 <= ticks <= LONGEST_ADVANCE:
+            raise InputError("advance", expected=f"lockstep, and 0 to {LONGEST_ADVANCE} ticks", received=str(ticks))
+        self._say(f"advance {ticks}\n")
+        axes = len(self.config.axes)
+        data = bytearray()
+        size = 4 * ticks * axes
+        while len(data) < size:
+            part = os.read(self._output, size - len(data))
+            if not part:
+                raise self._ended()
+            data += part
+        return np.frombuffer(bytes(data), "=i4").reshape(ticks, axes) / MICRO
+
+    def emergency_stop(self, pressed: bool) -> None:
+        """Presses or releases the firmware's emergency stop input."""
+        if self._lockstep:
+            self._say(f"estop {int(pressed)}\n")
+        else:
+            self._process.send_signal(signal.SIGUSR1 if pressed else signal.SIGUSR2)
+
+    def close(self) -> None:
+        """Ends the program; raises LinkError when it had ended by itself. May be called again."""
+        if self._process.stdin is None or self._process.stdin.closed:
+            return
+        if not self._lockstep:
+            self._process.terminate()
+        self._process.stdin.close()
+        code = self._process.wait(timeout=10)
+        errors = self._read_errors()
+        if code != 0:
+            raise LinkError(PROGRAM, expected="exit code 0", received=f"{code}: {errors}")
+
+    def _say(self, line: str) -> None:
+        try:
+            os.write(self._input, line.encode())
+        except (BrokenPipeError, ValueError):
+            raise self._ended() from None
+
+    def _read_errors(self) -> str:
+        assert self._process.stderr is not None
+        assert self._process.stdout is not None
+        with self._process.stderr as stream, self._process.stdout:
+            return stream.read().decode(errors="replace").strip()
+
+    def _refused(self) -> InputError:
+        self._process.wait(timeout=10)
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        return InputError("firmware configuration", received=self._read_errors(), remedy="correct it")
+
+    def _ended(self) -> LinkError:
+        return LinkError(PROGRAM, expected="a running program", received=f"it ended with {self._process.poll()}")

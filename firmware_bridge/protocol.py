@@ -1,0 +1,220 @@
+"""The host's half of the protocol without input or output: requests go in, bytes come out, answers are matched.
+
+Time is a number of seconds that the caller hands in. Commands are sent in order, at most WINDOW of them unanswered, and
+sent again until they are answered; queries are sent again under the same echo. What comes back is matched by number,
+never by order of arrival.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from dataclasses import dataclass, field
+
+from hyt.firmware_bridge import constants as c
+from hyt.firmware_bridge.codec import Frame, FrameDecoder, encode_frame
+from hyt.firmware_bridge.messages import (
+    AxisInfo,
+    CommandResult,
+    Telemetry,
+    Welcome,
+    parse_axis,
+    parse_result,
+    parse_telemetry,
+    parse_welcome,
+)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The firmware speaks another version or schema; both sides' are named."""
+
+    version: int
+    schema: int
+
+
+Answer = Welcome | Refusal | tuple[int, AxisInfo] | CommandResult | Telemetry
+# (HELLO, 0), (DESCRIBE, axis), (PING or STOP, echo), (command, sequence)
+Key = tuple[c.MessageType, int]
+
+
+@dataclass
+class Request:
+    """Something that was sent, or waits for the window, and is not answered yet."""
+
+    key: Key
+    frame: bytes
+    first_sent: float | None = None
+    last_sent: float = 0.0
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """An answer; `request` is what it answers, or None when nothing of ours did (or no longer) ask for it."""
+
+    answer: Answer
+    request: Request | None
+    tick: int
+
+
+@dataclass
+class Counters:
+    """What the host's end has seen."""
+
+    sent: int = 0
+    resent: int = 0
+    received: int = 0
+    lost: int = 0  # by the gaps in the firmware's numbering
+    bad_message: int = 0
+    other_session: int = 0
+
+
+@dataclass
+class HostProtocol:
+    """One session. `session` is 1..2^32-1 and new at every connect."""
+
+    session: int
+    schema: int = c.SCHEMA_HASH
+    resend_after: float = 0.1
+    counters: Counters = field(default_factory=Counters)
+    session_lost: bool = False  # the firmware says that it is in another session, or has booted since
+
+    def __post_init__(self) -> None:
+        self.decoder = FrameDecoder(self.schema)
+        self._outgoing: deque[bytes] = deque()
+        self._queries: dict[Key, Request] = {}
+        self._commands: dict[int, Request] = {}  # by sequence, oldest first
+        self._sequence = 0
+        self._echo = 0
+        self._heard_sequence: int | None = None
+        self._heard_tick = 0
+
+    def hello(self, now: float) -> Key:
+        """Asks for the session; answered by Welcome or Refusal."""
+        return self._query((c.MessageType.HELLO, 0), c.HELLO.pack(self.schema), now)
+
+    def describe(self, axis: int, now: float) -> Key:
+        """Asks for an axis; answered by (axis, AxisInfo)."""
+        return self._query((c.MessageType.DESCRIBE, axis), c.DESCRIBE.pack(axis), now)
+
+    def ping(self, now: float) -> Key:
+        """Heartbeat; answered by Telemetry."""
+        echo = self._next_echo()
+        return self._query((c.MessageType.PING, echo), c.PING.pack(echo), now)
+
+    def stop(self, now: float) -> Key:
+        """STOP, ahead of everything that waits to be sent; answered by Telemetry."""
+        echo = self._next_echo()
+        return self._query((c.MessageType.STOP, echo), c.STOP.pack(echo), now, first=True)
+
+    def command(self, message: c.MessageType, payload: bytes, now: float) -> Key:
+        """A command, behind those before it; answered by CommandResult."""
+        self._sequence = (self._sequence + 1) & 0xFFFF
+        key = (message, self._sequence)
+        self._commands[self._sequence] = Request(key, self._encode(message, payload))
+        self._fill_window(now)
+        return key
+
+    def forget(self, key: Key) -> None:
+        """Stops sending a query again. A command is never forgotten: those behind it wait for it."""
+        self._queries.pop(key, None)
+
+    def take_outgoing(self) -> bytes:
+        """The bytes to write now, in order."""
+        data = b"".join(self._outgoing)
+        self._outgoing.clear()
+        return data
+
+    def resend(self, now: float) -> float | None:
+        """Sends again what waits too long for its answer; returns when to call it again, None for never."""
+        waiting = [*self._queries.values(), *(r for r in self._commands.values() if r.first_sent is not None)]
+        for request in waiting:
+            if now >= request.last_sent + self.resend_after:
+                self._transmit(request, now)
+        return min(request.last_sent for request in waiting) + self.resend_after if waiting else None
+
+    def receive(self, data: bytes, now: float) -> list[Arrival]:
+        """Takes received bytes; returns the answers in them. Never raises."""
+        arrivals = []
+        for frame in self.decoder.feed(data):
+            if frame.session != self.session:
+                self.counters.other_session += 1
+                continue
+            self._note(frame)
+            try:
+                arrivals.append(self._arrival(frame))
+            except (ValueError, struct.error):
+                self.counters.bad_message += 1
+        self._fill_window(now)
+        return arrivals
+
+    def _note(self, frame: Frame) -> None:
+        self.counters.received += 1
+        if self._heard_sequence is not None:
+            gap = (frame.sequence - self._heard_sequence - 1) & 0xFFFF
+            self.counters.lost += gap if gap < 0x8000 else 0
+        self._heard_sequence = frame.sequence
+        self._heard_tick = frame.tick
+
+    def _arrival(self, frame: Frame) -> Arrival:
+        kind = c.MessageType(frame.type)
+        answer: Answer
+        if kind is c.MessageType.REFUSE:
+            answer = Refusal(frame.version, c.REFUSE.unpack(frame.payload)[0])
+            request = self._queries.pop((c.MessageType.HELLO, 0), None)
+        elif frame.version != c.PROTOCOL_VERSION:
+            raise ValueError("another protocol version")
+        elif kind is c.MessageType.WELCOME:
+            answer = parse_welcome(frame)
+            request = self._queries.pop((c.MessageType.HELLO, 0), None)
+        elif kind is c.MessageType.AXIS:
+            answer = parse_axis(frame)
+            request = self._queries.pop((c.MessageType.DESCRIBE, answer[0]), None)
+        elif kind is c.MessageType.TELEMETRY:
+            answer = parse_telemetry(frame)
+            request = self._queries.pop((c.MessageType.PING, answer.echo), None) or self._queries.pop(
+                (c.MessageType.STOP, answer.echo), None
+            )
+        elif kind is c.MessageType.RESULT:
+            answer = parse_result(frame)
+            self.session_lost = self.session_lost or answer.result is c.Result.OLD_SESSION
+            request = self._commands.pop(answer.sequence, None) if answer.type >= c.FIRST_COMMAND else None
+        else:
+            raise ValueError("a message of the host")
+        return Arrival(answer, request, frame.tick)
+
+    def _next_echo(self) -> int:
+        # 0 marks telemetry that nobody asked for.
+        self._echo = self._echo % 0xFFFFFFFF + 1
+        return self._echo
+
+    def _query(self, key: Key, payload: bytes, now: float, *, first: bool = False) -> Key:
+        request = self._queries[key] = Request(key, self._encode(key[0], payload))
+        self._transmit(request, now, first=first)
+        return key
+
+    def _fill_window(self, now: float) -> None:
+        if not self._commands:
+            return
+        oldest = next(iter(self._commands))
+        for sequence, request in self._commands.items():
+            if (sequence - oldest) & 0xFFFF >= c.WINDOW:
+                break
+            if request.first_sent is None:
+                self._transmit(request, now)
+
+    def _transmit(self, request: Request, now: float, *, first: bool = False) -> None:
+        self.counters.sent += 1
+        if request.first_sent is None:
+            request.first_sent = now
+        else:
+            self.counters.resent += 1
+        request.last_sent = now
+        if first:
+            self._outgoing.appendleft(request.frame)
+        else:
+            self._outgoing.append(request.frame)
+
+    def _encode(self, message: c.MessageType, payload: bytes) -> bytes:
+        frame = Frame(message, self.session, self._sequence, self._heard_sequence or 0, self._heard_tick, payload)
+        return encode_frame(frame, self.schema)
