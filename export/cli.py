@@ -20,12 +20,15 @@ from hyt.export.quantization import REQUESTS
 from hyt.export.report import Report, megabytes
 from hyt.export.version import TOOL, tool_version
 
+USAGE = 2
 INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code (see hyt.errors)."""
     options = _parser().parse_args(arguments)
+    if options.json is not None and not options.json.absolute().parent.is_dir():
+        return _fail(f"--json {options.json}: no such directory to write it into", USAGE)
     start = time.monotonic()
     try:
         with _progress() as on_step:

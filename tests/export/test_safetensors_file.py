@@ -60,7 +60,7 @@ def test_the_special_values_of_bfloat16_survive(tmp_path: Path) -> None:
 def test_a_dtype_that_no_policy_uses_is_refused_when_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
     save_file({"steps": torch.zeros(2, dtype=torch.int64)}, str(path))
-    with SafetensorsFile(path) as file, pytest.raises(CheckpointError, match="'steps'.*received I64"):
+    with SafetensorsFile(path) as file, pytest.raises(CheckpointError, match=r"'steps'.*received I64"):
         file.read_rows("steps", 0, 2)
 
 

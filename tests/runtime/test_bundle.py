@@ -53,7 +53,7 @@ def test_a_newer_minor_schema_is_read_and_its_new_fields_ignored(tiny_bundle: Pa
 def test_an_unknown_field_of_our_own_schema_is_refused(tiny_bundle: Path) -> None:
     data = manifest_data(tiny_bundle)
     data["shapes"]["text"]["novelty"] = 2
-    with pytest.raises(BundleError, match=r"field shapes\.text: .*unknown field 'novelty'"):
+    with pytest.raises(BundleError, match=r"field shapes\.text; .*unknown field 'novelty'"):
         parse_manifest(data, "manifest.json")
 
 

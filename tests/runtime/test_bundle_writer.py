@@ -115,15 +115,27 @@ def test_force_never_replaces_what_is_no_bundle(tmp_path: Path, kind: str) -> No
 
 
 def test_leftovers_of_a_killed_writer_are_removed_and_those_of_a_living_one_kept(tmp_path: Path) -> None:
-    target = tmp_path / "a.hyt"
     (tmp_path / ".a.hyt.partial-dead").mkdir()
-    with write_bundle(target) as living:
+    with write_bundle(tmp_path / "a.hyt") as living:
         (living / "manifest.json").write_text("first")
         assert names(tmp_path) == [living.name]
-        with pytest.raises(OutputExistsError), write_bundle(tmp_path / "a.hyt", force=False) as other:
-            assert sorted([living.name, other.name]) == names(tmp_path)
-            write(tmp_path / "b.hyt", "other name")
-            (tmp_path / "a.hyt").mkdir()
-            (tmp_path / "a.hyt" / "manifest.json").write_text("someone was faster")
-        bundle_writer.shutil.rmtree(tmp_path / "a.hyt")
-    assert (target / "manifest.json").read_text() == "first"
+        write(tmp_path / "b.hyt", "another name")
+        assert names(tmp_path) == [living.name, "b.hyt"]
+        write(tmp_path / "a.hyt", "the same name")
+        assert living.is_dir()
+        (tmp_path / "a.hyt").rename(tmp_path / "c.hyt")
+    assert (tmp_path / "a.hyt" / "manifest.json").read_text() == "first"
+
+
+def test_of_two_writers_the_second_to_finish_is_refused(tmp_path: Path) -> None:
+    target = tmp_path / "a.hyt"
+
+    def be_slower() -> None:
+        with write_bundle(target) as fresh:
+            (fresh / "manifest.json").write_text("slow")
+            write(target, "fast")
+
+    with pytest.raises(OutputExistsError):
+        be_slower()
+    assert (target / "manifest.json").read_text() == "fast"
+    assert names(tmp_path) == ["a.hyt"]
