@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from types import TracebackType
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
 from hyt.errors import InputError, LinkError
 from hyt.firmware_bridge import constants as c
 from hyt.firmware_bridge.clock import Clock
@@ -18,7 +20,6 @@ from hyt.firmware_bridge.port import open_port
 from hyt.firmware_bridge.protocol import Answer, Arrival, HostProtocol, Refusal
 from hyt.firmware_bridge.rejection import chunk_rejected, refused
 from hyt.firmware_bridge.worker import Send, Worker
-from numpy.typing import ArrayLike, NDArray
 
 # Heartbeats per link timeout: several may be lost or late before the firmware trips.
 HEARTBEATS_PER_TIMEOUT = 5

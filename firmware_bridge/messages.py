@@ -6,9 +6,10 @@ import struct
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
+
 from hyt.firmware_bridge import constants as c
 from hyt.firmware_bridge.codec import Frame
-from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 

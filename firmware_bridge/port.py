@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 
 import serial
+
 from hyt.errors import LinkError
 
 # Longer than the largest frame takes at 9600 baud; a port that takes no bytes for so long is gone.

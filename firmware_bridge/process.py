@@ -5,14 +5,16 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
 import numpy as np
+
 from hyt.errors import InputError, LinkError
 from hyt.firmware_bridge.constants import MICRO
 from hyt.firmware_bridge.messages import Array
@@ -56,13 +58,18 @@ class FirmwareConfig:
 
 def find_program() -> Path:
     """The installed program; raises LinkError when the package was installed without it."""
-    # An editable install keeps built files apart from the sources: the package then has several folders.
-    folders = [Path(folder) for folder in sys.modules[__package__].__path__]
-    for folder in folders:
-        if (folder / "bin" / PROGRAM).is_file():
-            return folder / "bin" / PROGRAM
+    # Beside this file in a wheel; an editable install keeps what was built in site-packages, apart from the sources.
+    candidates = [Path(__file__).parent / "bin" / PROGRAM]
+    with suppress(PackageNotFoundError):
+        candidates.append(Path(str(distribution("hyt").locate_file(f"hyt/firmware_bridge/bin/{PROGRAM}"))))
+    for candidate in candidates:
+        if candidate.is_file():
+            return candidate
     raise LinkError(
-        PROGRAM, expected="it in the installed package", received=f"none in {folders[0]}", remedy="install hyt again"
+        PROGRAM,
+        expected="it in the installed package",
+        received=f"nothing at {' or '.join(str(candidate) for candidate in candidates)}",
+        remedy="install hyt again",
     )
 
 

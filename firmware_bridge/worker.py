@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 
 import serial
+
 from hyt.errors import LinkError
 from hyt.firmware_bridge.constants import MessageType
 from hyt.firmware_bridge.protocol import Answer, Arrival, HostProtocol, Key
