@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-
 from hyt.errors import BundleError
 from hyt.export.cli import main
 from hyt.runtime.bundle import open_bundle

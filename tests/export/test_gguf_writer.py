@@ -14,6 +14,7 @@ from checkpoints import AWKWARD, DEFAULT, WIDE, Checkpoint, Shape, legacy_name, 
 from gguf import GGMLQuantizationType, GGUFReader
 from gguf_files import write_gguf_files
 
+from hyt.export.checkpoint import Checkpoint as OpenCheckpoint
 from hyt.export.families import Model
 
 # Relative RMS error of a random normal matrix; measured 8.2%, 7.1%, 0.54%, 0.02% (hyt-export prints them).
@@ -123,3 +124,19 @@ def test_blocks_and_threads_do_not_change_a_byte(tmp_path: Path, monkeypatch: py
     write_gguf_files(checkpoint.path, tmp_path / "many", "q4_0", threads=3)
     for file in ("language.gguf", "vision.gguf"):
         assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "many" / file).read_bytes()
+
+
+def test_no_read_asks_for_more_than_a_block(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    checkpoint = write_checkpoint(tmp_path / "c")
+    read_rows, sizes = OpenCheckpoint.read_rows, []
+
+    def record(self: OpenCheckpoint, name: str, first: int, count: int) -> np.ndarray:
+        rows = read_rows(self, name, first, count)
+        sizes.append(rows.size)
+        return rows
+
+    monkeypatch.setattr(OpenCheckpoint, "read_rows", record)
+    monkeypatch.setattr("hyt.export.gguf_writer.BLOCK_ELEMENTS", 500)
+    write_gguf_files(checkpoint.path, tmp_path, "q4_0", threads=2)
+    assert max(sizes) <= 500
+    assert sum(sizes) == sum(value.numel() for value in checkpoint.model.parameters())

@@ -1,0 +1,84 @@
+"""GGUF files that lie although their hashes agree: the core refuses them in one line and never takes the process down."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hyt
+from hyt.runtime.bundle import describe_file
+
+FILES = ("language.gguf", "vision.gguf")
+
+# Changes bytes of one file, agrees the manifest with it, loads the bundle and acts, again and again in one process:
+# a crash, a hang or an exception of another tree ends it.
+PROGRAM = """
+import json, random, sys
+from pathlib import Path
+import numpy as np
+import hyt
+from hyt.runtime.bundle import describe_file
+bundle, name = Path(sys.argv[1]), sys.argv[2]
+path, manifest = bundle / name, bundle / "manifest.json"
+original, data = path.read_bytes(), json.loads(manifest.read_text())
+generator, refused = random.Random(name), 0
+observation = hyt.Observation({"camera0": np.zeros((28, 28, 3), np.uint8)}, np.zeros(4, np.float32))
+for round in range(150):
+    content = bytearray(original)
+    if round % 3 == 0:
+        content = content[: generator.randrange(len(content))]
+    else:
+        place = generator.randrange(6000 if round % 3 == 1 else 200)
+        content[place] = generator.randrange(256)
+    path.write_bytes(content)
+    data["files"][name] = describe_file(path).model_dump()
+    manifest.write_text(json.dumps(data))
+    try:
+        with hyt.load(bundle, threads=1) as policy:
+            policy.reset(instruction="open the drawer")
+            policy.act(observation)
+    except hyt.HytError as error:
+        assert "\\n" not in str(error), error
+        refused += 1
+print(refused)
+"""
+
+
+def agree(bundle: Path, name: str) -> None:
+    """Forge the manifest so that it lists the file as it is now."""
+    manifest = bundle / "manifest.json"
+    data = json.loads(manifest.read_text())
+    data["files"][name] = describe_file(bundle / name).model_dump()
+    manifest.write_text(json.dumps(data))
+
+
+@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])
+def test_a_truncated_gguf_with_a_forged_hash_is_refused(bundle_copy: Path, name: str, share: float) -> None:
+    path = bundle_copy / name
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    agree(bundle_copy, name)
+    with pytest.raises(hyt.BundleError) as error:
+        hyt.load(bundle_copy)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_the_other_gguf_in_its_place_is_refused(bundle_copy: Path, name: str) -> None:
+    other = FILES[1 - FILES.index(name)]
+    (bundle_copy / name).write_bytes((bundle_copy / other).read_bytes())
+    agree(bundle_copy, name)
+    with pytest.raises(hyt.BundleError):
+        hyt.load(bundle_copy)
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_damage_to_a_header_crashes_the_process(bundle_copy: Path, name: str) -> None:
+    command = [sys.executable, "-c", PROGRAM, str(bundle_copy), name]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert int(done.stdout) >= 75
