@@ -16,8 +16,8 @@ from contextlib import ExitStack
 import numpy as np
 import numpy.typing as npt
 
-from hyt.errors import LinkError
-from hyt.firmware_bridge import AxisConfig, FirmwareConfig, FirmwareProcess, Link, State
+from hyt.errors import ChunkRejected, LinkError
+from hyt.firmware_bridge import AxisConfig, FirmwareConfig, FirmwareProcess, Link, Result, State
 from hyt.runtime.actions import ActionChunk
 from hyt.runtime.contract import Contract
 from hyt.runtime.observation import Observation, check_observation
@@ -128,8 +128,8 @@ class SimulatedRobot:
 
     def observe(self) -> Observation:
         """Images and state, now; in real time the arm first catches up with the clock."""
-        if self._firmware is None:
-            self._catch_up()
+        self._exchange()
+        self._catch_up()
         return self.observe_arm()
 
     def observe_arm(self) -> Observation:
@@ -138,10 +138,23 @@ class SimulatedRobot:
         return Observation(images, state)
 
     def execute(self, chunk: ActionChunk) -> Outcome:
-        """Send the chunk, advance firmware and arm until it has been executed or the task is solved."""
+        """Send the chunk, advance firmware and arm until it has been executed or the task is solved.
+
+        A chunk that reaches the firmware too late is sent once more and counted as late; any other refusal is raised.
+        """
         points = setpoints(chunk.values, self._dimensions, self._commanded, self._limits, self._control_steps)
-        start = self._send(points, TICKS_PER_CONTROL_STEP)
+        late = False
+        try:
+            start = self._send(points, TICKS_PER_CONTROL_STEP)
+        except ChunkRejected as rejection:
+            if rejection.reason != Result.LATE.name:
+                raise
+            # The firmware came to rest where the last chunk ended, where this one begins: start it anew from now.
+            late = True
+            start = self._send(points, TICKS_PER_CONTROL_STEP)
         acknowledged = time.monotonic()
+        self._run_until(start)
+        self._catch_up()
         for step in range(1, len(points) + 1):
             self._control_step(start + step * TICKS_PER_CONTROL_STEP)
             if self.arm.success:
@@ -150,7 +163,7 @@ class SimulatedRobot:
         self._exchange()
         if done:
             self._rest()
-        return Outcome(done, self.arm.success, self._telemetry.tick, False, acknowledged)
+        return Outcome(done, self.arm.success, self._tick, late, acknowledged)
 
     def sub_instruction(self) -> str:
         """What an onlooker who knows the task would say now."""
@@ -161,7 +174,7 @@ class SimulatedRobot:
         counters = self._telemetry.counters
         rejected = ("bad_framing", "bad_crc", "bad_version", "bad_message", "old_session")
         return {
-            "ticks": self._telemetry.tick - self._first_tick,
+            "ticks": self._tick - self._first_tick,
             "chunks": counters["chunks_accepted"],
             "rejected_frames": sum(counters[name] for name in rejected),
             "rejected_chunks": counters["chunks_rejected"],
@@ -170,9 +183,8 @@ class SimulatedRobot:
         }
 
     def close(self) -> None:
-        """Stop, disarm, give the port back, end the own firmware."""
-        with self._resources:
-            self._rest()
+        """Disarm, give the port back, end the own firmware."""
+        self._resources.close()  # closing the link disarms
 
     def _rest(self) -> None:
         """Disarm between episodes, so that no timer trips while nobody decides."""
@@ -232,9 +244,11 @@ class SimulatedRobot:
             )
 
     def _catch_up(self) -> None:
-        """Give the arm the control steps that passed while nobody moved it, holding the firmware's setpoint."""
-        self._exchange()
+        """Give the arm the control steps that passed while nobody moved it, holding the firmware's setpoint.
+
+        In lockstep none have.
+        """
         behind = (self._tick - self._simulated_until) // TICKS_PER_CONTROL_STEP
         for _ in range(min(behind, MAX_CONTROL_STEPS - self.arm.control_steps)):
             self.arm.apply(self._point)
-        self._simulated_until = self._tick
+            self._simulated_until += TICKS_PER_CONTROL_STEP

@@ -35,7 +35,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--threads", type=int, default=0, help="threads of the core (default: physical cores, at most 8)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
-    parser.add_argument("--force", action="store_true", help="overwrite --json")
     parser.set_defaults(run=run)
 
 
@@ -43,7 +42,7 @@ def run(options: argparse.Namespace) -> None:
     """Measure, print a table and one line of JSON."""
     if options.repeat < 1:
         raise InputError("--repeat", expected="at least 1", received=str(options.repeat))
-    check_output(options.json, force=options.force)
+    check_output(options.json)
     with load(options.bundle, threads=options.threads) as policy:
         instruction = options.instruction or next(iter(policy.contract.instructions), None)
         if instruction is None:

@@ -35,7 +35,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--seed", type=int, default=FIRST_SEED, help="seed of the first episode; the next counts on")
     parser.add_argument("--record", type=Path, metavar="DIR", help="filmstrip and video of each robot's first episode")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results")
-    parser.add_argument("--force", action="store_true", help="overwrite --record and --json")
     parser.add_argument(
         "--threads", type=int, default=0, help="threads of the core (default: physical cores, at most 8)"
     )
@@ -49,8 +48,8 @@ def run(options: argparse.Namespace) -> None:
     names = robot_names(options.robot)
     if options.port is not None and len(names) > 1:
         raise InputError("--port", expected="one robot", received=f"{len(names)}", remedy="drive one task at a time")
-    check_output(options.json, force=options.force)
-    check_output(options.record, force=options.force, folder=True)
+    check_output(options.json)
+    check_output(options.record, folder=True)
     console = Console()
     with load(options.bundle, threads=options.threads) as policy:
         policy.warm_up()

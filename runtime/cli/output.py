@@ -11,28 +11,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hyt.errors import InputError, OutputExistsError
+from hyt.errors import InputError
 from hyt.runtime.bundle import Bundle, describe_file
 from hyt.runtime.manifest import MANIFEST_NAME
 
 _PACKAGES = ("hyt", "llama-cpp-python", "numpy", "tokenizers", "metaworld", "mujoco")
 
 
-def check_output(path: Path | None, *, force: bool, folder: bool = False) -> None:
-    """Refuse, before any work, an output that exists (without `force`) or cannot be written.
+def check_output(path: Path | None, *, folder: bool = False) -> None:
+    """Refuse, before any work, an output that cannot be written; a file that is there will be replaced.
 
-    Raises OutputExistsError for an existing file or a folder that is not empty, InputError without a parent folder.
+    Raises InputError without a parent folder, or where a file stands for a folder or the other way round.
     """
     if path is None:
         return
     if not path.parent.is_dir():
         raise InputError(f"output {path}", expected="an existing parent folder", received="none", remedy="create it")
-    if not path.exists():
-        return
-    if path.is_dir() != folder:
-        raise InputError(f"output {path}", expected="a folder" if folder else "a file", received="the other")
-    if not force and (not folder or any(path.iterdir())):
-        raise OutputExistsError(f"output {path}", received="an existing one", remedy="name another or give --force")
+    if path.exists() and path.is_dir() != folder:
+        expected, received = ("a folder", "a file") if folder else ("a file", "a folder")
+        raise InputError(f"output {path}", expected=expected, received=received, remedy="name another")
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:

@@ -42,15 +42,12 @@ def test_an_unknown_kind_of_robot_is_exit_code_5(capsys: Captured) -> None:
     )
 
 
-def test_an_existing_output_is_refused_before_any_work(tmp_path: Path, capsys: Captured) -> None:
-    path = tmp_path / "results.json"
-    path.write_text("kept")
-    code, line = failed(capsys, "drive", "x.hyt", "--robot", "sim:metaworld/drawer-open-v3", "--json", str(path))
-    assert (code, line) == (
-        7,
-        f"hyt-run: output {path}; received an existing one; name another or give --force",
+def test_an_output_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path, capsys: Captured) -> None:
+    path = tmp_path / "none" / "x.json"
+    assert failed(capsys, "drive", "x.hyt", "--robot", "sim:metaworld/drawer-open-v3", "--json", str(path)) == (
+        5,
+        f"hyt-run: output {path}; expected an existing parent folder; received none; create it",
     )
-    assert path.read_text() == "kept"
 
 
 def test_a_usage_error_is_exit_code_2() -> None:
@@ -91,17 +88,12 @@ def test_several_tasks_may_share_one_prefix() -> None:
     assert robot_names("sim:metaworld/a, b,sim:metaworld/c") == [f"sim:metaworld/{task}" for task in "abc"]
 
 
-def test_an_output_without_its_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(hyt.InputError, match=r"expected an existing parent folder"):
-        check_output(tmp_path / "none" / "x.json", force=True)
-
-
-def test_an_empty_folder_may_be_filled(tmp_path: Path) -> None:
-    check_output(tmp_path, force=False, folder=True)
-    (tmp_path / "film.png").touch()
-    with pytest.raises(hyt.OutputExistsError):
-        check_output(tmp_path, force=False, folder=True)
-    check_output(tmp_path, force=True, folder=True)
+def test_a_folder_is_no_file_and_a_file_no_folder(tmp_path: Path) -> None:
+    with pytest.raises(hyt.InputError, match="expected a file; received a folder; name another"):
+        check_output(tmp_path)
+    (tmp_path / "x").touch()
+    with pytest.raises(hyt.InputError, match="expected a folder; received a file; name another"):
+        check_output(tmp_path / "x", folder=True)
 
 
 def test_a_report_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:
