@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from hyt.errors import BundleError
 from hyt.export.cli import main
 from hyt.runtime.bundle import open_bundle

@@ -1,4 +1,4 @@
-"""GGUF files that lie although their hashes agree: the core refuses them in one line and never takes the process down."""
+"""GGUF files that lie although their hashes agree: refused in one line, never taking the process down."""
 
 from __future__ import annotations
 
