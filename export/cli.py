@@ -90,7 +90,7 @@ def _progress() -> Iterator[Step | None]:
         return
     columns = (TextColumn("{task.description:<28}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("checking")
+        task = bar.add_task("checking", total=None)
 
         def on_step(name: str, done: int, total: int) -> None:
             bar.update(task, description="verifying" if done == total else name, completed=done, total=total)

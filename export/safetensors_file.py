@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -44,7 +45,8 @@ class SafetensorsFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._descriptor = os.open(path, os.O_RDONLY)
+            # Without waiting: a pipe would keep a plain open for ever.
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
         except OSError as problem:
             raise CheckpointError(str(path), expected="a readable file", received=problem.strerror or "") from None
         try:
@@ -84,7 +86,10 @@ class SafetensorsFile:
         return data
 
     def _read_header(self) -> dict[str, TensorEntry]:
-        total = os.fstat(self._descriptor).st_size
+        status = os.fstat(self._descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise self._bad("file", "a regular file", "something else")
+        total = status.st_size
         if total < 8:
             raise self._bad("length", "at least 8 bytes", f"{total} bytes")
         length = int.from_bytes(self._read(0, 8, "header length"), "little")

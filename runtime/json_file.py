@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,10 @@ def parse_json(text: bytes, subject: str, error: type[HytError]) -> Any:
 def read_json(path: Path, limit: int, error: type[HytError], remedy: str = "") -> Any:
     """Read and parse a JSON file of at most `limit` bytes; raises `error` when it is missing, larger or no JSON."""
     try:
-        with path.open("rb") as file:
+        # Without waiting: a pipe would keep a plain open for ever.
+        with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise error(str(path), expected="a regular file", received="something else", remedy=remedy)
             text = file.read(limit + 1)
     except OSError as problem:
         reason = problem.strerror or str(problem)

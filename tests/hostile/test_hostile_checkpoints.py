@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,15 @@ def test_a_json_file_that_is_garbage(
 ) -> None:
     (checkpoint_copy / name).write_bytes(content)
     assert name in refused_export(checkpoint_copy, 3, capfd)
+
+
+@pytest.mark.parametrize("name", ["config.json", "hyt.json", "tokenizer.json", "model.safetensors"])
+def test_a_pipe_in_place_of_a_file_does_not_hang(
+    checkpoint_copy: Path, capfd: pytest.CaptureFixture[str], name: str
+) -> None:
+    (checkpoint_copy / name).unlink()
+    os.mkfifo(checkpoint_copy / name)
+    refused_export(checkpoint_copy, 3, capfd)
 
 
 @pytest.mark.parametrize("missing", ["low", "high", "unit", "semantics"])
