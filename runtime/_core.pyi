@@ -1,6 +1,7 @@
-"""Types of the compiled core; csrc/bind defines what they do."""
+"""Types of the compiled core. Shapes, units and errors are told in csrc/include/hyt; every error is a CoreError."""
 
 from collections.abc import Sequence
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,95 @@ class CoreError(Exception):
     expected: str
     received: str
 
-def quantization_types() -> list[str]: ...
-def quantization_block(type: str) -> int: ...
-def quantize(type: str, values: NDArray[np.float32], importance: NDArray[np.float32] | None = None) -> NDArray[np.uint8]: ...
-def dequantize(type: str, bytes: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.float32]: ...
-def system() -> dict[str, object]: ...
+class Timings(TypedDict):
+    """Seconds; of an observation (vision, prefill), of a call (decode), and their sum."""
+
+    vision: float
+    prefill: float
+    decode: float
+    total: float
+
+class ActResult:
+    """Action tokens int32 (action_tokens,), and how sure each was: float32, softmax over the action tokens."""
+
+    @property
+    def tokens(self) -> NDArray[np.int32]: ...
+    @property
+    def probabilities(self) -> NDArray[np.float32]: ...
+    @property
+    def timings(self) -> Timings: ...
+
+class ThinkResult:
+    """The thought so far, int32, without its end token."""
+
+    @property
+    def tokens(self) -> NDArray[np.int32]: ...
+    @property
+    def finished(self) -> bool: ...
+    @property
+    def timings(self) -> Timings: ...
+
+class Session:
+    """One policy's model and caches. Calls release the GIL; calls from several threads wait for each other."""
+
+    def __init__(
+        self,
+        language: str,
+        vision: str,
+        *,
+        threads: int = 0,
+        image_count: int,
+        max_text_tokens: int,
+        max_thought_tokens: int,
+        action_tokens: int,
+        action_token_ids: Sequence[int],
+        thought_suppressed_ids: Sequence[int],
+        thought_end_id: int,
+        vocab_size: int = 0,
+        kv_type: str = "f32",
+        own_kernels: bool = True,
+    ) -> None:
+        """Load both files. `threads` 0 is the physical cores, at most 8; `vocab_size` 0 is the embedding's rows."""
+
+    def observe(self, images: list[NDArray[np.uint8]], layout: NDArray[np.int32]) -> None:
+        """Encode images (height, width, 3); layout holds token ids, and -1 - i where image i stands."""
+
+    def act(self, tag: int) -> ActResult:
+        """Action tokens behind `tag` on the current observation."""
+
+    def think_begin(self, tag: int) -> None:
+        """Open a thought on the current observation; it outlives later observations."""
+
+    def think(self, until: float | None = None, max_steps: int | None = None) -> ThinkResult:
+        """Go on thinking to the thought's end, to `until` (time.monotonic) or for `max_steps` tokens."""
+
+    def act_after_thought(self) -> ActResult:
+        """Action tokens behind the finished thought."""
+
+    def follow(self, layout: NDArray[np.int32], tag: int) -> ActResult:
+        """Action tokens behind another prefix over the same images."""
+
+    def logits(
+        self, layout: NDArray[np.int32], images: list[NDArray[np.uint8]] | None, tokens: NDArray[np.int32]
+    ) -> NDArray[np.float32]:
+        """For parity: logits (tokens, vocabulary) at each of `tokens`, fed one by one behind the prefix."""
+
+    def info(self) -> dict[str, object]:
+        """Shapes, bytes of weights, cache and workspace, decode passes through each head, threads, backend."""
+
+def quantization_types() -> list[str]:
+    """Names of the weight types that quantize() writes."""
+
+def quantization_block(type: str) -> int:
+    """Elements of a row that one block of the type holds."""
+
+def quantize(
+    type: str, values: NDArray[np.float32], importance: NDArray[np.float32] | None = None
+) -> NDArray[np.uint8]:
+    """(rows, columns) to the type's bytes; importance (columns,) weighs each column's squared error."""
+
+def dequantize(type: str, bytes: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.float32]:
+    """The inverse of quantize."""
+
+def system() -> dict[str, object]:
+    """ggml's version, its devices, its CPU features and the physical cores."""

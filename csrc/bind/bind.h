@@ -7,5 +7,6 @@ namespace hyt::bind {
 
 void add_errors(pybind11::module_& module);
 void add_quantize(pybind11::module_& module);
+void add_session(pybind11::module_& module);
 
 }  // namespace hyt::bind

@@ -5,4 +5,5 @@ PYBIND11_MODULE(_core, module) {
     module.doc() = "The C++ core of HyT: decodes vision-language-action policies on ggml.";
     hyt::bind::add_errors(module);
     hyt::bind::add_quantize(module);
+    hyt::bind::add_session(module);
 }

@@ -1,0 +1,46 @@
+// The ggml backend that computes: its threads, its weight buffer types and what runs on it.
+#pragma once
+
+#include <ggml-backend.h>
+#include <ggml-cpp.h>
+#include <ggml-cpu.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace hyt {
+
+struct ThreadpoolDeleter {
+    void operator()(ggml_threadpool* pool) const { ggml_threadpool_free(pool); }
+};
+
+class Backend {
+  public:
+    // The CPU with `threads` threads (0: the physical cores, at most 8), kept for the life of the backend.
+    // `own_kernels` false composes attention and GELU from ggml's operators, as another device would.
+    Backend(int threads, bool own_kernels);
+
+    int threads() const { return threads_; }
+    bool own_kernels() const { return own_kernels_; }
+    std::string name() const { return ggml_backend_name(backend_.get()); }
+    ggml_backend_buffer_type_t buffer_type() const {
+        return ggml_backend_get_default_buffer_type(backend_.get());
+    }
+
+    // The fastest buffer type in which `matrix` (not allocated yet) can be multiplied with float32 columns:
+    // ggml's repacked layout where it has one for the type and shape, else the plain one.
+    ggml_backend_buffer_type_t matrix_buffer_type(const ggml_tensor* matrix) const;
+
+    // Runs the graph to its end. Throws Error when ggml reports a failure.
+    void compute(ggml_cgraph* graph);
+
+  private:
+    int threads_;
+    bool own_kernels_;
+    std::unique_ptr<ggml_threadpool, ThreadpoolDeleter> pool_;
+    ggml_backend_ptr backend_;  // destroyed before the pool it uses
+    std::vector<ggml_backend_buffer_type_t> extra_types_;
+};
+
+}  // namespace hyt

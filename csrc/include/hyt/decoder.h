@@ -1,0 +1,106 @@
+// The transformer decoder: a prefill graph per prefix length and one-token graphs per cache slot, over one KV
+// cache.
+//
+// Prefix-LM: a prefill sees its whole prefix in both directions; each step sees the prefix and the steps
+// before it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <vector>
+
+#include "hyt/decoder_weights.h"
+#include "hyt/graph.h"
+#include "hyt/hparams.h"
+#include "hyt/kv_cache.h"
+#include "hyt/ops.h"
+
+namespace hyt {
+
+// What a step computes behind the last layer.
+enum class Head { action = 0, vocabulary = 1 };
+constexpr int kHeads = 2;
+
+struct DecoderShape {
+    int64_t image_tokens;  // in every prefix, 0 for none
+    int64_t max_prefix;    // positions, image tokens included
+    int64_t cells;         // positions of a slot: prefix and steps
+    ggml_type kv_type;
+    std::vector<int32_t> action_ids;
+};
+
+class Decoder {
+  public:
+    // `image_tokens` (hidden, shape.image_tokens) is read by every prefill; null when there are none.
+    Decoder(Backend& backend, Workspace& workspace, const GgufFile& file, const DecoderShape& shape,
+            ggml_tensor* image_tokens);
+
+    const DecoderParams& params() const { return params_; }
+    KvCache& cache() { return cache_; }
+    size_t weight_bytes() const { return weights_.bytes(); }
+
+    // Reserves the workspace for the largest prefill and places the step graphs. Once, after other graphs
+    // reserved.
+    void place_graphs();
+
+    // Makes sure that the graph for prefixes of this length exists; allocates when it does not.
+    void prepare_prefill(int64_t length);
+
+    // Fills the slot's first `length` cells. ids (length): token ids, any id where an image token stands;
+    // image_rows (shape.image_tokens): the position of each image token.
+    void prefill(Slot slot, const int32_t* ids, int64_t length, const int64_t* image_rows);
+
+    // Feeds one token at the slot's end and leaves its logits (soft-capped) in `logits`:
+    // (action ids) for Head::action, (vocabulary) for Head::vocabulary.
+    void step(Slot slot, Head head, int32_t token, float* logits);
+
+    int64_t logit_count(Head head) const;
+    int64_t passes(Head head) const { return passes_[static_cast<size_t>(head)]; }
+
+  private:
+    struct Projections {
+        ggml_tensor *query, *key, *value;  // (head_dim, heads or kv_heads, n)
+    };
+    struct Prefill {
+        explicit Prefill(size_t nodes) : graph(nodes) {}
+        Graph graph;
+        ggml_tensor *ids, *positions, *cells,
+            *image_rows;  // (n) int32, (n) int32, (n) int64, (image tokens) int64
+    };
+    struct Step {
+        explicit Step(size_t nodes) : graph(nodes) {}
+        Graph graph;
+        ggml_tensor *id, *position, *cell;         // one each: int32, int32, int64
+        ggml_tensor *visible, *visible_in_window;  // see ops::attention
+        ggml_tensor* logits;
+    };
+
+    std::unique_ptr<Prefill> build_prefill(int64_t length);
+    std::unique_ptr<Step> build_step(Slot slot, Head head);
+    ggml_tensor* embed(const Graph& graph, ggml_tensor* ids) const;
+    ggml_tensor* norm(const Graph& graph, ggml_tensor* x, ggml_tensor* weight) const;
+    Projections project(const Graph& graph, const DecoderLayer& layer, ggml_tensor* x,
+                        ggml_tensor* positions) const;
+    ggml_tensor* finish_layer(const Graph& graph, const DecoderLayer& layer, ggml_tensor* x,
+                              ggml_tensor* attended) const;
+    void store(const Graph& graph, int64_t layer, const Projections& p, ggml_tensor* cells) const;
+    void write_visible(ggml_tensor* visible, int64_t first, int64_t last);
+
+    Backend& backend_;
+    Workspace& workspace_;
+    DecoderParams params_;
+    DecoderShape shape_;
+    ops::AttentionShape attention_;
+    DecoderWeights weights_;
+    KvCache cache_;
+    ggml_tensor* image_tokens_;
+    std::map<int64_t, std::unique_ptr<Prefill>> prefills_;  // by length
+    std::unique_ptr<Step> steps_[kSlots][kHeads];
+    std::vector<int32_t> positions_;  // 0, 1, 2, ...
+    std::vector<int64_t> rows_;       // scratch for a prefill's cells
+    std::vector<float> mask_;         // scratch for a step's mask
+    int64_t passes_[kHeads] = {};
+};
+
+}  // namespace hyt

@@ -1,0 +1,42 @@
+// A fixed graph: its nodes, built once, and the shared memory that all graphs of a session compute in.
+#pragma once
+
+#include <ggml-alloc.h>
+#include <ggml-cpp.h>
+
+#include <cstddef>
+
+#include "hyt/backend.h"
+
+namespace hyt {
+
+// Node storage of one graph. `nodes` bounds the operators in it.
+struct Graph {
+    explicit Graph(size_t nodes);
+
+    ggml_context* context() const { return context_.get(); }
+    ggml_cgraph* nodes() const { return graph_; }
+    void expand(ggml_tensor* tensor) const { ggml_build_forward_expand(graph_, tensor); }
+
+  private:
+    ggml_context_ptr context_;
+    ggml_cgraph* graph_;
+};
+
+// A tensor that is written before the graph runs; its memory is not reused inside the graph.
+ggml_tensor* graph_input(const Graph& graph, ggml_type type, int64_t ne0, int64_t ne1 = 1);
+
+// One buffer for the intermediate results of graphs that never run at the same time. reserve() every largest
+// graph first; place() then only hands out addresses, so graphs placed earlier stay valid.
+class Workspace {
+  public:
+    explicit Workspace(const Backend& backend);
+    void reserve(const Graph& graph);
+    void place(const Graph& graph);
+    size_t bytes() const { return ggml_gallocr_get_buffer_size(allocator_.get(), 0); }
+
+  private:
+    ggml_gallocr_ptr allocator_;
+};
+
+}  // namespace hyt

@@ -1,0 +1,38 @@
+// Operators that ggml does not have in the form an exact and fast CPU decoder wants; on a backend without our
+// kernels each is composed from ggml's own.
+#pragma once
+
+#include <ggml.h>
+
+#include <cstdint>
+
+namespace hyt {
+class Backend;
+}
+
+namespace hyt::ops {
+
+// GELU in its tanh form (gelu_pytorch_tanh) of x + bias. x (n, columns), bias (n) -> (n, columns), float32.
+// ggml's own CPU GELU reads a float16 table; the kernel is exact to float32 rounding.
+ggml_tensor* gelu_of_sum(ggml_context* context, const Backend& backend, ggml_tensor* x, ggml_tensor* bias);
+
+// GELU(gate) * up. Both (n, columns), perhaps views into wider rows -> (n, columns), float32.
+ggml_tensor* gelu_gated(ggml_context* context, const Backend& backend, ggml_tensor* gate, ggml_tensor* up);
+
+struct AttentionShape {
+    int64_t head_dim;
+    int64_t heads;
+    int64_t kv_heads;  // divides heads: query head h reads key head h / (heads / kv_heads)
+    float scale;       // of query-key products
+    float softcap;     // then softcap * tanh(product / softcap); 0: none
+};
+
+// Softmax attention. query (head_dim, heads, n, batch) float32; keys and values (head_dim, kv_heads, m,
+// batch), float32 or float16; rows of head_dim are contiguous, all else may be strided -> (head_dim * heads,
+// n * batch) float32. `visible` says which keys a single query (n = 1) sees, null for all: with our kernels
+// int32 (2), the first and one past the last; composed, a float32 mask (m) of 0 and minus infinity. `shape`
+// must outlive the graph.
+ggml_tensor* attention(ggml_context* context, const Backend& backend, ggml_tensor* query, ggml_tensor* keys,
+                       ggml_tensor* values, ggml_tensor* visible, const AttentionShape& shape);
+
+}  // namespace hyt::ops

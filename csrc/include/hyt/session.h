@@ -1,0 +1,149 @@
+// A session: one policy's model, its caches and the three ways it answers: act, think, follow.
+//
+//     observe -> act                       action tokens at once
+//             -> think_begin, think ..., act_after_thought
+//             -> follow                    another prefix from the same images
+//
+// act and think share one prefill. An open thought has a cache slot of its own: act, follow and later
+// observations leave it as it is. Every choice is the largest logit (the lower index on a tie). After the
+// first act of a prefix length, act allocates nothing. A session may be called from several threads; calls
+// wait for each other.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "hyt/decoder.h"
+#include "hyt/vision.h"
+
+namespace hyt {
+
+struct SessionConfig {
+    std::string language;                         // path of language.gguf
+    std::string vision;                           // path of vision.gguf; not read when there are no images
+    int threads = 0;                              // 0: physical cores, at most 8
+    int64_t image_count = 1;                      // images of an observation
+    int64_t max_text_tokens = 0;                  // prefix positions that are not image tokens
+    int64_t max_thought_tokens = 0;               // a thought's tokens, its end not counted
+    int64_t action_tokens = 0;                    // tokens of one action chunk
+    std::vector<int32_t> action_token_ids;        // the action head's rows
+    std::vector<int32_t> thought_suppressed_ids;  // never chosen in a thought
+    int32_t thought_end_id = 0;
+    int64_t vocab_size = 0;       // ids at and beyond it are padding; 0: the embedding's rows
+    std::string kv_type = "f32";  // or "f16"
+    bool own_kernels = true;      // false: ggml's operators only
+};
+
+// Seconds. An action's `vision` and `prefill` are what its observation took, however often it is acted on;
+// behind a thought they are zero. `total` is their sum.
+struct Timings {
+    double vision = 0, prefill = 0, decode = 0, total = 0;
+};
+
+struct ActResult {
+    std::vector<int32_t> tokens;       // (action_tokens)
+    std::vector<float> probabilities;  // (action_tokens), softmax over the action rows
+    Timings timings;
+};
+
+struct ThinkResult {
+    std::vector<int32_t> tokens;  // of the thought so far, without its end token
+    bool finished = false;
+    Timings timings;  // of this call
+};
+
+struct SessionInfo {
+    DecoderParams decoder;
+    std::optional<VisionParams> vision;
+    int64_t image_tokens, max_prefix, cells;
+    size_t weight_bytes, kv_bytes, workspace_bytes;
+    int64_t action_passes, vocabulary_passes;  // decode steps through each head since the start
+    int threads;
+    std::string backend;
+};
+
+// One uint8 RGB image (height, width, 3), rows contiguous.
+struct ImageView {
+    const uint8_t* pixels;
+    int64_t height, width;
+};
+
+class Session {
+  public:
+    explicit Session(const SessionConfig& config);
+
+    // Encodes the images and notes the layout: token ids, and -1 - i where the tokens of image i stand.
+    void observe(const std::vector<ImageView>& images, const std::vector<int32_t>& layout);
+
+    // Action tokens behind `tag`. A result that is used again keeps its memory.
+    void act(int32_t tag, ActResult& result);
+
+    // Opens a thought on the current observation; a thought that was open is dropped.
+    void think_begin(int32_t tag);
+
+    // Goes on thinking until the thought ends, `max_steps` tokens were decoded or another step would pass
+    // `until`.
+    ThinkResult think(std::optional<std::chrono::steady_clock::time_point> until,
+                      std::optional<int64_t> max_steps);
+
+    // Action tokens behind the finished thought and its end token; may be called again.
+    void act_after_thought(ActResult& result);
+
+    // Action tokens behind another prefix over the same images.
+    void follow(const std::vector<int32_t>& layout, int32_t tag, ActResult& result);
+
+    // For tests of parity: full-vocabulary logits (tokens.size(), vocabulary) at each of `tokens`, fed one by
+    // one behind the prefix. Leaves the observation and the thought as they are. Without images the
+    // observation's are used.
+    std::vector<float> logits(const std::vector<int32_t>& layout, const std::vector<ImageView>* images,
+                              const std::vector<int32_t>& tokens);
+
+    SessionInfo info();
+
+  private:
+    using Clock = std::chrono::steady_clock;
+
+    struct Prefix {
+        std::vector<int32_t> ids;         // (length), 0 where an image token stands
+        std::vector<int64_t> image_rows;  // (image tokens)
+        bool filled = false;
+        double seconds = 0;  // that filling took
+    };
+
+    void check_config() const;
+    void check_ids(const std::vector<int32_t>& ids, const char* subject) const;
+    void check_tag(int32_t tag) const;
+    void check_images(const std::vector<ImageView>& images) const;
+    void encode(const std::vector<ImageView>& images);
+    Prefix read_layout(const std::vector<int32_t>& layout) const;
+    void fill(Prefix& prefix, Slot slot);
+    void fill_observed();
+    void decode_actions(Slot slot, int32_t first, double vision, double prefill, ActResult& result);
+    void think_step();
+    int32_t choose_thought() const;
+
+    SessionConfig config_;
+    std::mutex mutex_;
+    Backend backend_;
+    Workspace workspace_;
+    std::unique_ptr<VisionEncoder> vision_;  // null without images
+    std::unique_ptr<Decoder> decoder_;
+
+    bool observed_ = false;
+    Prefix prefix_;
+    double vision_seconds_ = 0;
+
+    bool thought_open_ = false;
+    int32_t thought_next_ = 0;         // token to feed next
+    double slowest_step_ = 0;          // seconds, of this thought
+    std::vector<uint8_t> suppressed_;  // (vocabulary), 1: never chosen in a thought
+    std::vector<float> action_logits_, vocabulary_logits_;
+    ThinkResult thought_;
+};
+
+}  // namespace hyt

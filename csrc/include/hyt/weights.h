@@ -1,0 +1,68 @@
+// Weights: declared one by one against a GGUF file, then allocated and filled at once.
+//
+// A declaration checks presence, shape and type and gives the tensor that graphs may name at once; its data
+// is there after load(). Nothing is allocated for a file that fails a check.
+#pragma once
+
+#include <ggml-cpp.h>
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "hyt/backend.h"
+#include "hyt/gguf_file.h"
+
+namespace hyt {
+
+class Weights {
+  public:
+    Weights(const Backend& backend, const GgufFile& file);
+
+    // float32 (length): norms and biases. Several names are laid one after the other.
+    ggml_tensor* vector(const std::vector<std::string>& names, const std::vector<int64_t>& lengths);
+
+    // (columns, rows): left side of a product, in the fastest layout.
+    ggml_tensor* matrix(const std::string& name, int64_t columns, int64_t rows);
+
+    // As matrix(), the rows of several tensors one below the other: one product instead of several. All must
+    // have one type, or the result is null and nothing is declared.
+    ggml_tensor* stacked_matrix(const std::vector<std::string>& names, int64_t columns,
+                                const std::vector<int64_t>& rows);
+
+    // (columns, rows) in plain layout: rows can be looked up. `shape` is the file's shape of the same
+    // elements.
+    ggml_tensor* table(const std::string& name, const std::vector<int64_t>& shape, int64_t columns,
+                       int64_t rows);
+
+    // (columns, ids.size()): the chosen rows of a matrix, bit by bit as they are in the file.
+    ggml_tensor* chosen_rows(const std::string& name, int64_t columns, int64_t rows,
+                             const std::vector<int32_t>& ids);
+
+    // Allocates the buffers and copies the data; the file may be closed afterwards.
+    void load();
+
+    size_t bytes() const;
+
+  private:
+    struct Piece {
+        const uint8_t* data;
+        size_t bytes;
+    };
+    struct Declared {
+        ggml_tensor* tensor;
+        std::vector<Piece> pieces;
+    };
+
+    ggml_tensor* declare(ggml_type type, int64_t columns, int64_t rows, bool repack,
+                         std::vector<Piece> pieces, const std::string& name);
+
+    const Backend& backend_;
+    const GgufFile& file_;
+    std::map<ggml_backend_buffer_type_t, ggml_context_ptr> contexts_;
+    std::vector<Declared> declared_;
+    std::vector<ggml_backend_buffer_ptr> buffers_;
+};
+
+}  // namespace hyt

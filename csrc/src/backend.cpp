@@ -1,0 +1,61 @@
+// Sets up ggml's CPU backend with a threadpool of its own, so that a graph starts no threads and allocates
+// nothing.
+#include "hyt/backend.h"
+
+#include <algorithm>
+
+#include "hyt/error.h"
+#include "hyt/system.h"
+
+namespace hyt {
+namespace {
+
+constexpr int kMostThreadsByDefault = 8;
+
+int checked_threads(int threads) {
+    if (threads < 0 || threads > GGML_MAX_N_THREADS) {
+        throw Error("threads", "0 to " + std::to_string(GGML_MAX_N_THREADS), std::to_string(threads));
+    }
+    return threads > 0 ? threads : std::min(physical_cores(), kMostThreadsByDefault);
+}
+
+}  // namespace
+
+Backend::Backend(int threads, bool own_kernels)
+    : threads_(checked_threads(threads)), own_kernels_(own_kernels) {
+    ggml_threadpool_params params = ggml_threadpool_params_default(threads_);
+    pool_.reset(ggml_threadpool_new(&params));
+    backend_.reset(ggml_backend_cpu_init());
+    if (!pool_ || !backend_) throw Error("CPU backend", "ggml to start it", "a failure");
+    ggml_backend_cpu_set_n_threads(backend_.get(), threads_);
+    ggml_backend_cpu_set_threadpool(backend_.get(), pool_.get());
+
+    ggml_backend_dev_t device = ggml_backend_get_device(backend_.get());
+    const auto extra = reinterpret_cast<ggml_backend_dev_get_extra_bufts_t>(ggml_backend_reg_get_proc_address(
+        ggml_backend_dev_backend_reg(device), "ggml_backend_dev_get_extra_bufts"));
+    for (ggml_backend_buffer_type_t* type = extra ? extra(device) : nullptr; type && *type; ++type) {
+        extra_types_.push_back(*type);
+    }
+}
+
+ggml_backend_buffer_type_t Backend::matrix_buffer_type(const ggml_tensor* matrix) const {
+    const ggml_init_params params{4 * ggml_tensor_overhead(), nullptr, true};
+    const ggml_context_ptr context(ggml_init(params));
+    ggml_tensor* weight = ggml_new_tensor_2d(context.get(), matrix->type, matrix->ne[0], matrix->ne[1]);
+    ggml_tensor* columns = ggml_new_tensor_2d(context.get(), GGML_TYPE_F32, matrix->ne[0], 4);
+    ggml_tensor* product = ggml_mul_mat(context.get(), weight, columns);
+    for (ggml_backend_buffer_type_t type : extra_types_) {
+        // An empty buffer is enough for the device to say whether it multiplies from this type.
+        const ggml_backend_buffer_ptr buffer(ggml_backend_buft_alloc_buffer(type, 0));
+        weight->buffer = buffer.get();
+        if (ggml_backend_dev_supports_op(ggml_backend_get_device(backend_.get()), product)) return type;
+    }
+    return buffer_type();
+}
+
+void Backend::compute(ggml_cgraph* graph) {
+    const ggml_status status = ggml_backend_graph_compute(backend_.get(), graph);
+    if (status != GGML_STATUS_SUCCESS) throw Error("graph", "success", ggml_status_to_string(status));
+}
+
+}  // namespace hyt

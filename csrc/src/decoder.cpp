@@ -1,0 +1,128 @@
+// Loads the decoder and runs its graphs; decoder_graph.cpp builds them.
+#include "hyt/decoder.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "hyt/error.h"
+
+namespace hyt {
+
+Decoder::Decoder(Backend& backend, Workspace& workspace, const GgufFile& file, const DecoderShape& shape,
+                 ggml_tensor* image_tokens)
+    : backend_(backend),
+      workspace_(workspace),
+      params_(read_decoder_params(file)),
+      shape_(shape),
+      attention_{params_.head_dim, params_.heads, params_.kv_heads, params_.attention_scale,
+                 params_.attention_softcap},
+      weights_(backend, file, params_, shape.action_ids),
+      cache_(backend, params_, shape.cells, shape.kv_type),
+      image_tokens_(image_tokens),
+      positions_(static_cast<size_t>(shape.cells)),
+      rows_(static_cast<size_t>(shape.cells)),
+      mask_(static_cast<size_t>(shape.cells)) {
+    if (shape.cells > params_.context) {
+        throw Error("context", "at most " + std::to_string(params_.context) + " positions",
+                    std::to_string(shape.cells));
+    }
+    // The reference applies no window inside a bidirectional prefix, so a window that would cut one is not
+    // defined.
+    if (params_.even_layers_slide && params_.window < shape.max_prefix) {
+        throw Error("sliding window", "at least the longest prefix, " + std::to_string(shape.max_prefix),
+                    std::to_string(params_.window));
+    }
+    std::iota(positions_.begin(), positions_.end(), 0);
+}
+
+void Decoder::place_graphs() {
+    const std::unique_ptr<Prefill> largest = build_prefill(shape_.max_prefix);
+    workspace_.reserve(largest->graph);
+    for (int slot = 0; slot < kSlots; ++slot) {
+        for (int head = 0; head < kHeads; ++head) {
+            steps_[slot][head] = build_step(static_cast<Slot>(slot), static_cast<Head>(head));
+            workspace_.reserve(steps_[slot][head]->graph);
+        }
+    }
+    for (auto& slot : steps_) {
+        for (auto& step : slot) workspace_.place(step->graph);
+    }
+}
+
+void Decoder::prepare_prefill(int64_t length) {
+    if (length < 1 || length > shape_.max_prefix) {
+        throw Error("prefix", "1 to " + std::to_string(shape_.max_prefix) + " positions",
+                    std::to_string(length));
+    }
+    std::unique_ptr<Prefill>& prefill = prefills_[length];
+    if (prefill) return;
+    prefill = build_prefill(length);
+    workspace_.place(prefill->graph);
+}
+
+void Decoder::prefill(Slot slot, const int32_t* ids, int64_t length, const int64_t* image_rows) {
+    prepare_prefill(length);
+    const Prefill& p = *prefills_[length];
+    const auto count = static_cast<size_t>(length);
+    ggml_backend_tensor_set(p.ids, ids, 0, count * sizeof(int32_t));
+    ggml_backend_tensor_set(p.positions, positions_.data(), 0, count * sizeof(int32_t));
+    std::iota(rows_.begin(), rows_.begin() + length, cache_.first_row(slot));
+    ggml_backend_tensor_set(p.cells, rows_.data(), 0, count * sizeof(int64_t));
+    if (p.image_rows) {
+        ggml_backend_tensor_set(p.image_rows, image_rows, 0,
+                                static_cast<size_t>(shape_.image_tokens) * sizeof(int64_t));
+    }
+    backend_.compute(p.graph.nodes());
+    cache_.set_length(slot, length);
+}
+
+void Decoder::write_visible(ggml_tensor* visible, int64_t first, int64_t last) {
+    if (visible->type == GGML_TYPE_I32) {
+        const int32_t range[2] = {static_cast<int32_t>(first), static_cast<int32_t>(last)};
+        ggml_backend_tensor_set(visible, range, 0, sizeof range);
+        return;
+    }
+    for (int64_t i = 0; i < shape_.cells; ++i) {
+        mask_[static_cast<size_t>(i)] =
+            i >= first && i < last ? 0.0f : -std::numeric_limits<float>::infinity();
+    }
+    ggml_backend_tensor_set(visible, mask_.data(), 0, mask_.size() * sizeof(float));
+}
+
+void Decoder::step(Slot slot, Head head, int32_t token, float* logits) {
+    const int64_t position = cache_.length(slot);
+    if (position >= cache_.cells()) {
+        throw Error("sequence", "at most " + std::to_string(cache_.cells()) + " positions", "one more");
+    }
+    if (token < 0 || token >= params_.vocabulary) {
+        throw Error("token id", "0 to " + std::to_string(params_.vocabulary - 1), std::to_string(token));
+    }
+    const Step& s = *steps_[static_cast<size_t>(slot)][static_cast<size_t>(head)];
+    const auto at = static_cast<int32_t>(position);
+    const int64_t row = cache_.first_row(slot) + position;
+    ggml_backend_tensor_set(s.id, &token, 0, sizeof token);
+    ggml_backend_tensor_set(s.position, &at, 0, sizeof at);
+    ggml_backend_tensor_set(s.cell, &row, 0, sizeof row);
+    write_visible(s.visible, 0, position + 1);
+    if (s.visible_in_window) {
+        write_visible(s.visible_in_window, std::max<int64_t>(0, position + 1 - params_.window), position + 1);
+    }
+    backend_.compute(s.graph.nodes());
+    cache_.set_length(slot, position + 1);
+    ++passes_[static_cast<size_t>(head)];
+
+    const int64_t count = logit_count(head);
+    ggml_backend_tensor_get(s.logits, logits, 0, static_cast<size_t>(count) * sizeof(float));
+    if (params_.final_softcap > 0) {
+        const float cap = params_.final_softcap;
+        for (int64_t i = 0; i < count; ++i) logits[i] = cap * std::tanh(logits[i] / cap);
+    }
+}
+
+int64_t Decoder::logit_count(Head head) const {
+    return head == Head::action ? weights_.action_head->ne[1] : params_.vocabulary;
+}
+
+}  // namespace hyt

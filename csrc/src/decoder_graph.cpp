@@ -1,0 +1,149 @@
+// Builds the decoder's graphs (Gemma 2: Gemma Team 2024; transformers' Gemma2Model).
+#include "hyt/decoder.h"
+#include "hyt/ops.h"
+
+namespace hyt {
+namespace {
+
+constexpr size_t kNodesPerLayer = 64;
+constexpr size_t kNodesBeside = 32;
+
+size_t node_count(const DecoderParams& params) {
+    return static_cast<size_t>(params.layers) * kNodesPerLayer + kNodesBeside;
+}
+
+// Rows [first, first + rows) of every column.
+ggml_tensor* row_range(ggml_context* c, ggml_tensor* x, int64_t first, int64_t rows) {
+    return ggml_view_2d(c, x, rows, x->ne[1], x->nb[1], static_cast<size_t>(first) * x->nb[0]);
+}
+
+// (width, n), rows of a wider tensor perhaps -> (head_dim, width / head_dim, n), without a copy.
+ggml_tensor* as_heads(ggml_context* c, ggml_tensor* x, int64_t head_dim) {
+    return ggml_view_3d(c, x, head_dim, x->ne[0] / head_dim, x->ne[1],
+                        static_cast<size_t>(head_dim) * x->nb[0], x->nb[1], 0);
+}
+
+}  // namespace
+
+ggml_tensor* Decoder::embed(const Graph& graph, ggml_tensor* ids) const {
+    ggml_context* c = graph.context();
+    return ggml_scale(c, ggml_get_rows(c, weights_.embedding, ids), params_.embedding_scale);
+}
+
+ggml_tensor* Decoder::norm(const Graph& graph, ggml_tensor* x, ggml_tensor* weight) const {
+    ggml_context* c = graph.context();
+    return ggml_mul(c, ggml_rms_norm(c, x, params_.rms_epsilon), weight);
+}
+
+// Queries, keys (both rotated to their positions) and values of the normed input x (hidden, n).
+Decoder::Projections Decoder::project(const Graph& graph, const DecoderLayer& layer, ggml_tensor* x,
+                                      ggml_tensor* positions) const {
+    ggml_context* c = graph.context();
+    const int64_t query = params_.query_width(), kv = params_.kv_width();
+    ggml_tensor *q, *k, *v;
+    if (layer.qkv) {
+        ggml_tensor* all = ggml_mul_mat(c, layer.qkv, x);
+        q = row_range(c, all, 0, query);
+        k = row_range(c, all, query, kv);
+        v = row_range(c, all, query + kv, kv);
+    } else {
+        q = ggml_mul_mat(c, layer.query, x);
+        k = ggml_mul_mat(c, layer.key, x);
+        v = ggml_mul_mat(c, layer.value, x);
+    }
+    const auto rotated = [&](ggml_tensor* t) {
+        return ggml_rope_ext(c, as_heads(c, t, params_.head_dim), positions, nullptr,
+                             static_cast<int>(params_.head_dim), GGML_ROPE_TYPE_NEOX, 0, params_.rope_base,
+                             1.0f, 0.0f, 1.0f, 0.0f, 0.0f);
+    };
+    return {rotated(q), rotated(k), as_heads(c, v, params_.head_dim)};
+}
+
+// Writes keys and values to the cache rows `cells` (n).
+void Decoder::store(const Graph& graph, int64_t layer, const Projections& p, ggml_tensor* cells) const {
+    ggml_context* c = graph.context();
+    const auto flat = [&](ggml_tensor* t) {
+        return ggml_view_2d(c, t, t->ne[0] * t->ne[1], t->ne[2], t->nb[2], 0);
+    };
+    graph.expand(ggml_set_rows(c, cache_.keys(layer), flat(p.key), cells));
+    graph.expand(ggml_set_rows(c, cache_.values(layer), flat(p.value), cells));
+}
+
+// Everything of a layer behind attention; attended (query_width, n), x (hidden, n) -> (hidden, n).
+ggml_tensor* Decoder::finish_layer(const Graph& graph, const DecoderLayer& layer, ggml_tensor* x,
+                                   ggml_tensor* attended) const {
+    ggml_context* c = graph.context();
+    x = ggml_add(c, norm(graph, ggml_mul_mat(c, layer.out, attended), layer.post_attention_norm), x);
+    ggml_tensor* h = norm(graph, x, layer.feed_forward_norm);
+    ggml_tensor *gate, *up;
+    if (layer.gate_up) {
+        ggml_tensor* both = ggml_mul_mat(c, layer.gate_up, h);
+        gate = row_range(c, both, 0, params_.feed_forward);
+        up = row_range(c, both, params_.feed_forward, params_.feed_forward);
+    } else {
+        gate = ggml_mul_mat(c, layer.gate, h);
+        up = ggml_mul_mat(c, layer.up, h);
+    }
+    h = ggml_mul_mat(c, layer.down, ops::gelu_gated(c, backend_, gate, up));
+    return ggml_add(c, norm(graph, h, layer.post_feed_forward_norm), x);
+}
+
+std::unique_ptr<Decoder::Prefill> Decoder::build_prefill(int64_t length) {
+    auto prefill = std::make_unique<Prefill>(node_count(params_));
+    const Graph& graph = prefill->graph;
+    ggml_context* c = graph.context();
+    prefill->ids = graph_input(graph, GGML_TYPE_I32, length);
+    prefill->positions = graph_input(graph, GGML_TYPE_I32, length);
+    prefill->cells = graph_input(graph, GGML_TYPE_I64, length);
+    prefill->image_rows = image_tokens_ ? graph_input(graph, GGML_TYPE_I64, shape_.image_tokens) : nullptr;
+    ggml_tensor* x = embed(graph, prefill->ids);  // (hidden, n)
+    if (image_tokens_) x = ggml_set_rows(c, x, image_tokens_, prefill->image_rows);
+    for (int64_t i = 0; i < params_.layers; ++i) {
+        const DecoderLayer& layer = weights_.layers[static_cast<size_t>(i)];
+        const Projections p = project(graph, layer, norm(graph, x, layer.attention_norm), prefill->positions);
+        store(graph, i, p, prefill->cells);
+        // Of the last layer only keys and values are ever read: no step continues from the prefix' own
+        // outputs.
+        if (i + 1 == params_.layers) break;
+        ggml_tensor* attended = ops::attention(c, backend_, p.query, p.key, p.value, nullptr, attention_);
+        x = finish_layer(graph, layer, x, attended);
+    }
+    return prefill;
+}
+
+std::unique_ptr<Decoder::Step> Decoder::build_step(Slot slot, Head head) {
+    auto step = std::make_unique<Step>(node_count(params_));
+    const Graph& graph = step->graph;
+    ggml_context* c = graph.context();
+    const bool windowed = params_.even_layers_slide && params_.window < shape_.cells;
+    const ggml_type visible_type = backend_.own_kernels() ? GGML_TYPE_I32 : GGML_TYPE_F32;
+    const int64_t visible_count = backend_.own_kernels() ? 2 : shape_.cells;
+    step->id = graph_input(graph, GGML_TYPE_I32, 1);
+    step->position = graph_input(graph, GGML_TYPE_I32, 1);
+    step->cell = graph_input(graph, GGML_TYPE_I64, 1);
+    step->visible = graph_input(graph, visible_type, visible_count);
+    step->visible_in_window = windowed ? graph_input(graph, visible_type, visible_count) : nullptr;
+
+    ggml_tensor* x = embed(graph, step->id);
+    for (int64_t i = 0; i < params_.layers; ++i) {
+        const DecoderLayer& layer = weights_.layers[static_cast<size_t>(i)];
+        const Projections p = project(graph, layer, norm(graph, x, layer.attention_norm), step->position);
+        store(graph, i, p, step->cell);
+        const auto cached = [&](ggml_tensor* all) {
+            const size_t offset = static_cast<size_t>(cache_.first_row(slot)) * all->nb[1];
+            return ggml_view_3d(c, all, params_.head_dim, params_.kv_heads, shape_.cells,
+                                static_cast<size_t>(params_.head_dim) * all->nb[0], all->nb[1], offset);
+        };
+        ggml_tensor* visible = windowed && params_.slides(i) ? step->visible_in_window : step->visible;
+        ggml_tensor* attended = ops::attention(c, backend_, p.query, cached(cache_.keys(i)),
+                                               cached(cache_.values(i)), visible, attention_);
+        x = finish_layer(graph, layer, x, attended);
+    }
+    x = norm(graph, x, weights_.output_norm);
+    step->logits = ggml_mul_mat(c, head == Head::action ? weights_.action_head : weights_.embedding, x);
+    ggml_set_output(step->logits);
+    graph.expand(step->logits);
+    return step;
+}
+
+}  // namespace hyt

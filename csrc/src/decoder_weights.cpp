@@ -1,0 +1,41 @@
+// Declares the decoder's weights.
+#include "hyt/decoder_weights.h"
+
+namespace hyt {
+
+DecoderWeights::DecoderWeights(const Backend& backend, const GgufFile& file, const DecoderParams& params,
+                               const std::vector<int32_t>& action_ids)
+    : storage(backend, file) {
+    const int64_t hidden = params.hidden, wide = params.feed_forward;
+    const int64_t query = params.query_width(), kv = params.kv_width();
+    embedding = storage.table("token_embd.weight", {hidden, params.vocabulary}, hidden, params.vocabulary);
+    action_head = storage.chosen_rows("token_embd.weight", hidden, params.vocabulary, action_ids);
+    output_norm = storage.vector({"output_norm.weight"}, {hidden});
+    for (int64_t i = 0; i < params.layers; ++i) {
+        const std::string p = "blk." + std::to_string(i) + ".";
+        DecoderLayer layer{};
+        layer.attention_norm = storage.vector({p + "attn_norm.weight"}, {hidden});
+        layer.post_attention_norm = storage.vector({p + "post_attention_norm.weight"}, {hidden});
+        layer.feed_forward_norm = storage.vector({p + "ffn_norm.weight"}, {hidden});
+        layer.post_feed_forward_norm = storage.vector({p + "post_ffw_norm.weight"}, {hidden});
+        const std::string q = p + "attn_q.weight", k = p + "attn_k.weight", v = p + "attn_v.weight";
+        layer.qkv = storage.stacked_matrix({q, k, v}, hidden, {query, kv, kv});
+        if (!layer.qkv) {
+            layer.query = storage.matrix(q, hidden, query);
+            layer.key = storage.matrix(k, hidden, kv);
+            layer.value = storage.matrix(v, hidden, kv);
+        }
+        layer.out = storage.matrix(p + "attn_output.weight", query, hidden);
+        const std::string gate = p + "ffn_gate.weight", up = p + "ffn_up.weight";
+        layer.gate_up = storage.stacked_matrix({gate, up}, hidden, {wide, wide});
+        if (!layer.gate_up) {
+            layer.gate = storage.matrix(gate, hidden, wide);
+            layer.up = storage.matrix(up, hidden, wide);
+        }
+        layer.down = storage.matrix(p + "ffn_down.weight", wide, hidden);
+        layers.push_back(layer);
+    }
+    storage.load();
+}
+
+}  // namespace hyt

@@ -1,0 +1,235 @@
+// Attention: a CPU kernel for many queries (tiles of two matrix products), one for a single query, and the
+// composition from ggml's operators for backends that run neither.
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#include "hyt/backend.h"
+#include "hyt/ops.h"
+#include "simd.h"
+
+namespace hyt::ops {
+namespace {
+
+using simd::kLanes;
+using simd::Vector;
+
+constexpr size_t kQueries = 4;              // rows of a tile
+constexpr int64_t kTileWidth = 2 * kLanes;  // columns of a tile
+
+int64_t pad(int64_t n) {
+    return (n + kTileWidth - 1) / kTileWidth * kTileWidth;
+}
+
+// A thread's own memory behind the output's values.
+struct Scratch {
+    int64_t keys, values, scores, outputs, row;  // floats of each part
+    int64_t size() const { return keys + values + scores + outputs + row; }
+};
+
+Scratch scratch_for(int64_t head_dim, int64_t queries, int64_t keys) {
+    if (queries == 1) return {0, 0, pad(keys), 0, head_dim};
+    const auto rows = static_cast<int64_t>(kQueries);
+    return {head_dim * pad(keys), keys * pad(head_dim), rows * pad(keys), rows * pad(head_dim), head_dim};
+}
+
+// Row of `head` at position `at` as float32; float16 is converted into `buffer` (head_dim).
+const float* read_row(const ggml_tensor* t, int64_t head, int64_t at, int64_t batch, float* buffer) {
+    const char* bytes = static_cast<const char*>(t->data) + static_cast<size_t>(head) * t->nb[1] +
+                        static_cast<size_t>(at) * t->nb[2] + static_cast<size_t>(batch) * t->nb[3];
+    if (t->type == GGML_TYPE_F32) return reinterpret_cast<const float*>(bytes);
+    ggml_fp16_to_fp32_row(reinterpret_cast<const ggml_fp16_t*>(bytes), buffer, t->ne[0]);
+    return buffer;
+}
+
+float dot(const float* a, const float* b, int64_t n) {
+    Vector sums{};
+    int64_t i = 0;
+    for (; i + kLanes <= n; i += kLanes) sums += simd::load(a + i) * simd::load(b + i);
+    float total = simd::sum(sums);
+    for (; i < n; ++i) total += a[i] * b[i];
+    return total;
+}
+
+// c[q][j] = sum over k < depth of a[q][k] * b[k * width + j], j < width, which is a multiple of kTileWidth.
+void multiply(const std::array<const float*, kQueries>& a, int64_t depth, const float* b, int64_t width,
+              float* c) {
+    for (int64_t j = 0; j < width; j += kTileWidth) {
+        Vector sums[kQueries][2] = {};
+        for (int64_t k = 0; k < depth; ++k) {
+            const float* at = b + k * width + j;
+            const Vector left = simd::load(at), right = simd::load(at + kLanes);
+            for (size_t q = 0; q < kQueries; ++q) {
+                sums[q][0] += a[q][k] * left;
+                sums[q][1] += a[q][k] * right;
+            }
+        }
+        for (size_t q = 0; q < kQueries; ++q) {
+            float* to = c + static_cast<int64_t>(q) * width + j;
+            simd::store(to, sums[q][0]);
+            simd::store(to + kLanes, sums[q][1]);
+        }
+    }
+}
+
+// Turns `count` products into exp(score - largest score), in memory padded to whole vectors; returns 1 /
+// their sum.
+float soften(float* scores, int64_t count, const AttentionShape& shape) {
+    const int64_t padded = simd::round_up(count);
+    std::fill(scores + count, scores + padded, scores[0]);
+    Vector top = simd::spread(-std::numeric_limits<float>::max());
+    for (int64_t j = 0; j < padded; j += kLanes) {
+        Vector s = simd::load(scores + j) * shape.scale;
+        if (shape.softcap > 0) s = shape.softcap * simd::tangent(s / shape.softcap);
+        simd::store(scores + j, s);
+        top = simd::maximum(top, s);
+    }
+    const float shift = simd::largest(top);
+    for (int64_t j = 0; j < padded; j += kLanes) {
+        simd::store(scores + j, simd::exponential(simd::load(scores + j) - shift));
+    }
+    std::fill(scores + count, scores + padded, 0.0f);
+    Vector sums{};
+    for (int64_t j = 0; j < padded; j += kLanes) sums += simd::load(scores + j);
+    return 1.0f / simd::sum(sums);
+}
+
+// The operands and one thread's scratch, as both kernels see them.
+struct Operands {
+    const ggml_tensor *query, *keys, *values, *visible;
+    const AttentionShape& shape;
+    float* out;  // (head_dim, heads, n, batch), contiguous
+    float* scratch;
+    Scratch parts;
+
+    int64_t queries() const { return query->ne[2]; }
+    int64_t key_count() const { return keys->ne[2]; }
+    int64_t group() const { return shape.heads / shape.kv_heads; }
+    float* out_row(int64_t head, int64_t at, int64_t batch) const {
+        return out + ((batch * queries() + at) * shape.heads + head) * shape.head_dim;
+    }
+};
+
+// One query: head by head, over the visible keys only.
+void attend_one(const Operands& o, int64_t head, int64_t batch) {
+    float* scores = o.scratch;
+    float* buffer = scores + o.parts.scores;
+    const auto* range = o.visible ? static_cast<const int32_t*>(o.visible->data) : nullptr;
+    const int64_t first = range ? range[0] : 0, last = range ? range[1] : o.key_count();
+    const int64_t kv_head = head / o.group(), n = o.shape.head_dim;
+    const float* query = read_row(o.query, head, 0, batch, nullptr);
+    for (int64_t j = first; j < last; ++j)
+        scores[j - first] = dot(query, read_row(o.keys, kv_head, j, batch, buffer), n);
+    const float norm = soften(scores, last - first, o.shape);
+    float* out = o.out_row(head, 0, batch);
+    std::fill(out, out + n, 0.0f);
+    for (int64_t j = first; j < last; ++j) {
+        const float* value = read_row(o.values, kv_head, j, batch, buffer);
+        const float weight = scores[j - first] * norm;
+        for (int64_t d = 0; d < n; ++d) out[d] += weight * value[d];
+    }
+}
+
+// Query rows [first, last) of the heads that read one key head; a row is (query, head of the group).
+void attend_many(const Operands& o, int64_t kv_head, int64_t batch, int64_t first, int64_t last) {
+    const int64_t n = o.shape.head_dim, keys = o.key_count(), width = pad(keys), depth = pad(n);
+    float* transposed = o.scratch;
+    float* values = transposed + o.parts.keys;
+    float* scores = values + o.parts.values;
+    float* outputs = scores + o.parts.scores;
+    float* buffer = outputs + o.parts.outputs;
+    std::fill(transposed, scores, 0.0f);
+    for (int64_t j = 0; j < keys; ++j) {
+        const float* key = read_row(o.keys, kv_head, j, batch, buffer);
+        for (int64_t d = 0; d < n; ++d) transposed[d * width + j] = key[d];
+        const float* value = read_row(o.values, kv_head, j, batch, buffer);
+        std::copy(value, value + n, values + j * depth);
+    }
+    const auto head_of = [&](int64_t row) { return kv_head * o.group() + row % o.group(); };
+    for (int64_t row = first; row < last; row += static_cast<int64_t>(kQueries)) {
+        std::array<const float*, kQueries> left;
+        for (size_t q = 0; q < kQueries; ++q) {
+            // The last tile repeats its last row.
+            const int64_t r = std::min(row + static_cast<int64_t>(q), last - 1);
+            left[q] = read_row(o.query, head_of(r), r / o.group(), batch, nullptr);
+        }
+        multiply(left, n, transposed, width, scores);
+        float norms[kQueries];
+        for (size_t q = 0; q < kQueries; ++q) {
+            float* own = scores + static_cast<int64_t>(q) * width;
+            norms[q] = soften(own, keys, o.shape);
+            left[q] = own;
+        }
+        multiply(left, keys, values, depth, outputs);
+        for (size_t q = 0; q < kQueries && row + static_cast<int64_t>(q) < last; ++q) {
+            const int64_t r = row + static_cast<int64_t>(q);
+            float* out = o.out_row(head_of(r), r / o.group(), batch);
+            const float* from = outputs + static_cast<int64_t>(q) * depth;
+            for (int64_t d = 0; d < n; ++d) out[d] = from[d] * norms[q];
+        }
+    }
+}
+
+void compute_attention(ggml_tensor* result, int thread, int threads, void* user) {
+    const auto& shape = *static_cast<const AttentionShape*>(user);
+    const ggml_tensor *query = result->src[0], *keys = result->src[1];
+    auto* out = static_cast<float*>(result->data);
+    const Scratch parts = scratch_for(shape.head_dim, query->ne[2], keys->ne[2]);
+    const Operands o{query,
+                     keys,
+                     result->src[2],
+                     result->src[3],
+                     shape,
+                     out,
+                     out + ggml_nelements(query) + thread * parts.size(),
+                     parts};
+    const int64_t batches = query->ne[3];
+    if (o.queries() == 1) {
+        for (int64_t i = thread; i < shape.heads * batches; i += threads)
+            attend_one(o, i % shape.heads, i / shape.heads);
+        return;
+    }
+    // Enough pieces that every thread has work; each piece transposes its keys anew, so no more than that.
+    const int64_t pieces = shape.kv_heads * batches, rows = o.queries() * o.group();
+    const int64_t chunks = (threads + pieces - 1) / pieces;
+    for (int64_t i = thread; i < pieces * chunks; i += threads) {
+        const int64_t piece = i / chunks, chunk = i % chunks;
+        attend_many(o, piece % shape.kv_heads, piece / shape.kv_heads, rows * chunk / chunks,
+                    rows * (chunk + 1) / chunks);
+    }
+}
+
+ggml_tensor* composed(ggml_context* c, ggml_tensor* query, ggml_tensor* keys, ggml_tensor* values,
+                      ggml_tensor* mask, const AttentionShape& shape) {
+    ggml_tensor* q = ggml_permute(c, query, 0, 2, 1, 3);                 // (head_dim, n, heads, batch)
+    ggml_tensor* k = ggml_permute(c, keys, 0, 2, 1, 3);                  // (head_dim, m, kv_heads, batch)
+    ggml_tensor* v = ggml_cont(c, ggml_permute(c, values, 1, 2, 0, 3));  // (m, head_dim, kv_heads, batch)
+    ggml_tensor* scores = ggml_mul_mat(c, k, q);                         // (m, n, heads, batch)
+    float scale = shape.scale;
+    if (shape.softcap > 0) {
+        scores = ggml_tanh(c, ggml_scale(c, scores, scale / shape.softcap));
+        scale = shape.softcap;
+    }
+    ggml_tensor* weights = ggml_soft_max_ext(c, scores, mask, scale, 0.0f);
+    ggml_tensor* out = ggml_mul_mat(c, v, weights);         // (head_dim, n, heads, batch)
+    return ggml_cont(c, ggml_permute(c, out, 0, 2, 1, 3));  // (head_dim, heads, n, batch)
+}
+
+}  // namespace
+
+ggml_tensor* attention(ggml_context* c, const Backend& backend, ggml_tensor* query, ggml_tensor* keys,
+                       ggml_tensor* values, ggml_tensor* visible, const AttentionShape& shape) {
+    const int64_t width = shape.head_dim * shape.heads, columns = query->ne[2] * query->ne[3];
+    if (!backend.own_kernels()) {
+        return ggml_reshape_2d(c, composed(c, query, keys, values, visible, shape), width, columns);
+    }
+    const int64_t scratch = scratch_for(shape.head_dim, query->ne[2], keys->ne[2]).size() * backend.threads();
+    ggml_tensor* sources[] = {query, keys, values, visible};
+    // ggml hands the address back unchanged; the kernel only reads.
+    void* user = const_cast<AttentionShape*>(&shape);
+    ggml_tensor* all = ggml_custom_4d(c, GGML_TYPE_F32, width * columns + scratch, 1, 1, 1, sources,
+                                      visible ? 4 : 3, compute_attention, GGML_N_TASKS_MAX, user);
+    return ggml_view_2d(c, all, width, columns, static_cast<size_t>(width) * sizeof(float), 0);
+}
+
+}  // namespace hyt::ops

@@ -1,0 +1,75 @@
+// GELU kernels without a table: exact to float32, at the speed of memory.
+#include <algorithm>
+
+#include "hyt/backend.h"
+#include "hyt/ops.h"
+#include "simd.h"
+
+namespace hyt::ops {
+namespace {
+
+float* row(ggml_tensor* t, int64_t index) {
+    return reinterpret_cast<float*>(static_cast<char*>(t->data) + static_cast<size_t>(index) * t->nb[1]);
+}
+
+// Calls body(row, first, last) for this thread's share: whole rows, or vectors of a single row.
+template <typename Body>
+void for_share(const ggml_tensor* out, int thread, int threads, const Body& body) {
+    const int64_t n = out->ne[0], rows = out->ne[1];
+    if (rows > 1) {
+        for (int64_t i = rows * thread / threads; i < rows * (thread + 1) / threads; ++i) body(i, 0, n);
+        return;
+    }
+    const int64_t vectors = simd::round_up(n) / simd::kLanes;
+    const int64_t first = vectors * thread / threads, last = vectors * (thread + 1) / threads;
+    body(0, first * simd::kLanes, std::min(n, last * simd::kLanes));
+}
+
+// y[i] = combine(a[i], b[i]) a vector at a time; what is left over goes through vectors of its own.
+template <typename Combine>
+void zip(const float* a, const float* b, float* y, int64_t first, int64_t last, const Combine& combine) {
+    int64_t i = first;
+    for (; i + simd::kLanes <= last; i += simd::kLanes)
+        simd::store(y + i, combine(simd::load(a + i), simd::load(b + i)));
+    if (i == last) return;
+    float rest[3][simd::kLanes] = {};
+    std::copy(a + i, a + last, rest[0]);
+    std::copy(b + i, b + last, rest[1]);
+    simd::store(rest[2], combine(simd::load(rest[0]), simd::load(rest[1])));
+    std::copy(rest[2], rest[2] + (last - i), y + i);
+}
+
+void compute_gelu_of_sum(ggml_tensor* out, int thread, int threads, void*) {
+    const auto* bias = static_cast<const float*>(out->src[1]->data);
+    for_share(out, thread, threads, [&](int64_t i, int64_t first, int64_t last) {
+        zip(row(out->src[0], i), bias, row(out, i), first, last,
+            [](simd::Vector x, simd::Vector b) { return simd::gelu(x + b); });
+    });
+}
+
+void compute_gelu_gated(ggml_tensor* out, int thread, int threads, void*) {
+    for_share(out, thread, threads, [&](int64_t i, int64_t first, int64_t last) {
+        zip(row(out->src[0], i), row(out->src[1], i), row(out, i), first, last,
+            [](simd::Vector gate, simd::Vector up) { return simd::gelu(gate) * up; });
+    });
+}
+
+ggml_tensor* custom(ggml_context* c, ggml_tensor* a, ggml_tensor* b, ggml_custom_op_t kernel) {
+    ggml_tensor* sources[] = {a, b};
+    return ggml_custom_4d(c, GGML_TYPE_F32, a->ne[0], a->ne[1], 1, 1, sources, 2, kernel, GGML_N_TASKS_MAX,
+                          nullptr);
+}
+
+}  // namespace
+
+ggml_tensor* gelu_of_sum(ggml_context* c, const Backend& backend, ggml_tensor* x, ggml_tensor* bias) {
+    if (backend.own_kernels()) return custom(c, x, bias, compute_gelu_of_sum);
+    return ggml_gelu(c, ggml_add(c, x, bias));
+}
+
+ggml_tensor* gelu_gated(ggml_context* c, const Backend& backend, ggml_tensor* gate, ggml_tensor* up) {
+    if (backend.own_kernels()) return custom(c, gate, up, compute_gelu_gated);
+    return ggml_mul(c, ggml_gelu(c, ggml_cont(c, gate)), up);
+}
+
+}  // namespace hyt::ops

@@ -1,0 +1,112 @@
+// Declares, allocates and fills weights.
+#include "hyt/weights.h"
+
+#include "hyt/error.h"
+
+namespace hyt {
+
+Weights::Weights(const Backend& backend, const GgufFile& file) : backend_(backend), file_(file) {}
+
+ggml_tensor* Weights::declare(ggml_type type, int64_t columns, int64_t rows, bool repack,
+                              std::vector<Piece> pieces, const std::string& name) {
+    // A tensor in no buffer yet, to ask where it should lie.
+    ggml_tensor probe{};
+    probe.type = type;
+    probe.ne[0] = columns;
+    probe.ne[1] = rows;
+    ggml_backend_buffer_type_t where = repack ? backend_.matrix_buffer_type(&probe) : backend_.buffer_type();
+    ggml_context_ptr& context = contexts_[where];
+    if (!context) {
+        // Each tensor of the file is declared at most once, beside the action head's rows.
+        const ggml_init_params params{(file_.tensor_count() + 4) * ggml_tensor_overhead(), nullptr, true};
+        context.reset(ggml_init(params));
+    }
+    ggml_tensor* tensor = rows == 0 ? ggml_new_tensor_1d(context.get(), type, columns)
+                                    : ggml_new_tensor_2d(context.get(), type, columns, rows);
+    ggml_set_name(tensor, name.c_str());
+    declared_.push_back({tensor, std::move(pieces)});
+    return tensor;
+}
+
+ggml_tensor* Weights::vector(const std::vector<std::string>& names, const std::vector<int64_t>& lengths) {
+    std::vector<Piece> pieces;
+    int64_t total = 0;
+    for (size_t i = 0; i < names.size(); ++i) {
+        const GgufTensor& found = file_.tensor(names[i], {lengths[i]});
+        if (found.type != GGML_TYPE_F32) {
+            throw Error(file_.path() + ": tensor " + names[i], "type f32", ggml_type_name(found.type));
+        }
+        pieces.push_back({found.data, found.bytes});
+        total += lengths[i];
+    }
+    return declare(GGML_TYPE_F32, total, 0, false, std::move(pieces), names[0]);
+}
+
+ggml_tensor* Weights::matrix(const std::string& name, int64_t columns, int64_t rows) {
+    return stacked_matrix({name}, columns, {rows});
+}
+
+ggml_tensor* Weights::stacked_matrix(const std::vector<std::string>& names, int64_t columns,
+                                     const std::vector<int64_t>& rows) {
+    std::vector<Piece> pieces;
+    int64_t total = 0;
+    const ggml_type type = file_.tensor(names[0], {columns, rows[0]}).type;
+    for (size_t i = 0; i < names.size(); ++i) {
+        const GgufTensor& found = file_.tensor(names[i], {columns, rows[i]});
+        if (found.type != type) return nullptr;
+        pieces.push_back({found.data, found.bytes});
+        total += rows[i];
+    }
+    return declare(type, columns, total, true, std::move(pieces), names[0]);
+}
+
+ggml_tensor* Weights::table(const std::string& name, const std::vector<int64_t>& shape, int64_t columns,
+                            int64_t rows) {
+    const GgufTensor& found = file_.tensor(name, shape);
+    return declare(found.type, columns, rows, false, {{found.data, found.bytes}}, name);
+}
+
+ggml_tensor* Weights::chosen_rows(const std::string& name, int64_t columns, int64_t rows,
+                                  const std::vector<int32_t>& ids) {
+    const GgufTensor& found = file_.tensor(name, {columns, rows});
+    const size_t row_bytes = ggml_row_size(found.type, columns);
+    std::vector<Piece> pieces;
+    for (const int32_t id : ids) {
+        if (id < 0 || id >= rows) {
+            throw Error("action token id", "0 to " + std::to_string(rows - 1), std::to_string(id));
+        }
+        pieces.push_back({found.data + static_cast<size_t>(id) * row_bytes, row_bytes});
+    }
+    const auto count = static_cast<int64_t>(ids.size());
+    return declare(found.type, columns, count, true, std::move(pieces), name + ".chosen");
+}
+
+void Weights::load() {
+    for (auto& [where, context] : contexts_) {
+        ggml_backend_buffer_ptr buffer(ggml_backend_alloc_ctx_tensors_from_buft(context.get(), where));
+        if (!buffer) throw Error(file_.path() + ": weights", "memory for them", "an allocation failure");
+        ggml_backend_buffer_set_usage(buffer.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
+        buffers_.push_back(std::move(buffer));
+    }
+    std::vector<uint8_t> joined;
+    for (const Declared& d : declared_) {
+        if (d.pieces.size() == 1) {
+            ggml_backend_tensor_set(d.tensor, d.pieces[0].data, 0, d.pieces[0].bytes);
+            continue;
+        }
+        // The repacked layout is made from a whole tensor, so pieces are joined first.
+        joined.clear();
+        for (const Piece& piece : d.pieces) joined.insert(joined.end(), piece.data, piece.data + piece.bytes);
+        ggml_backend_tensor_set(d.tensor, joined.data(), 0, joined.size());
+    }
+    declared_.clear();
+}
+
+size_t Weights::bytes() const {
+    size_t total = 0;
+    for (const ggml_backend_buffer_ptr& buffer : buffers_)
+        total += ggml_backend_buffer_get_size(buffer.get());
+    return total;
+}
+
+}  // namespace hyt
