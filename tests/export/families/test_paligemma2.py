@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from checkpoints import AWKWARD, DEFAULT, Shape, contract_data, write_checkpoint
+from checkpoints import AWKWARD, DEFAULT, Shape, contract_data, legacy_name, write_checkpoint
 from safetensors.torch import load_file, save_file
+from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration
 
 from hyt.errors import CheckpointError
 from hyt.export.checkpoint import Checkpoint
@@ -142,3 +143,53 @@ def test_cameras_with_two_normalisations_are_refused(checkpoint_copy: Path) -> N
 def test_a_scale_that_stock_llama_cpp_would_not_use_is_noted(tmp_path: Path) -> None:
     (note,) = load(write_checkpoint(tmp_path / "c", Shape(attention_scalar=48.0)).path).notes
     assert "stock llama.cpp" in note
+
+
+def test_the_published_3b_layout_is_placed_without_reading_a_weight(checkpoint_copy: Path) -> None:
+    """Names and shapes by transformers, bf16, in a sparse file; the config leaves out what the published one does."""
+    config = {
+        "model_type": "paligemma",
+        "image_token_index": 257152,
+        "hidden_size": 2304,
+        "projection_dim": 2304,
+        "text_config": {
+            "model_type": "gemma2",
+            "vocab_size": 257216,
+            "hidden_size": 2304,
+            "intermediate_size": 9216,
+            "num_hidden_layers": 26,
+            "num_attention_heads": 8,
+            "num_key_value_heads": 4,
+            "query_pre_attn_scalar": 256,
+            "sliding_window": 4096,
+            "attn_logit_softcapping": 50.0,
+            "final_logit_softcapping": 30.0,
+            "hidden_activation": "gelu_pytorch_tanh",
+        },
+        "vision_config": {
+            "model_type": "siglip_vision_model",
+            "hidden_size": 1152,
+            "intermediate_size": 4304,
+            "num_hidden_layers": 27,
+            "num_attention_heads": 16,
+            "patch_size": 14,
+            "vision_use_head": False,
+        },
+    }
+    with torch.device("meta"):
+        reference = PaliGemmaForConditionalGeneration(PaliGemmaConfig(**json.loads(json.dumps(config))))
+    header, position = {}, 0
+    for name, value in reference.named_parameters():
+        end = position + 2 * value.numel()
+        header[legacy_name(name)] = {"dtype": "BF16", "shape": list(value.shape), "data_offsets": [position, end]}
+        position = end
+    text = json.dumps(header).encode()
+    with (checkpoint_copy / "model.safetensors").open("wb") as file:
+        file.write(len(text).to_bytes(8, "little") + text)
+        file.truncate(8 + len(text) + position)
+    (checkpoint_copy / "config.json").write_text(json.dumps(config))
+
+    model = load(checkpoint_copy)
+    assert len(model.language) + len(model.vision) == len(header)
+    assert (model.shapes.text.head_dim, model.shapes.text.attention_scale) == (256, 1 / 16)
+    assert (model.shapes.text.context_length, model.shapes.vision.tokens) == (8192, 256)
