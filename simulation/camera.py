@@ -1,7 +1,7 @@
 """The simulated camera: a fast MuJoCo renderer and the projection of points into its image.
 
-The view is LeRobot's Meta-World view (camera `corner2` at (0.75, 0.075, 0.7), flipped on both axes); the policy sees the
-crop of it that holds the workspace. Shadows, reflections and multisampling are off: a frame costs 10 ms, not 200.
+The view is LeRobot's Meta-World view (camera `corner2` at (0.75, 0.075, 0.7), flipped on both axes); the policy sees
+the crop of it that holds the workspace. Shadows, reflections and multisampling are off: a frame costs 10 ms, not 200.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The simulated arm: a Meta-World task that is moved by setpoints and seen through one camera.
 
 Reset follows LeRobot's Meta-World protocol (`MT1(task, seed=42)`, seeded object poses). One control step is 12.5 ms of
-physics; a setpoint is (x, y, z, gripper): the mocap position in metres, world frame, and the gripper's effort in [-1, 1].
+physics; a setpoint is (x, y, z, gripper): the mocap position in metres, world frame, and the gripper's effort in [-1,
+1].
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class MetaWorldArm:
         self.control_steps = 0
 
     def observe(self) -> tuple[dict[str, npt.NDArray[np.uint8]], npt.NDArray[np.float32]]:
-        """Images by camera name, uint8 (128, 128, 3), and state float32 (4,): hand x, y, z in metres, gripper opening."""
+        """Images by camera name, uint8 (128, 128, 3); state float32 (4,): hand x, y, z in metres, gripper opening."""
         return {CAMERA: self._camera.frame(self._env.data)}, self._observation[:4].astype(np.float32)
 
     def apply(self, setpoint: npt.NDArray[np.float64]) -> None:
@@ -95,7 +96,7 @@ class MetaWorldArm:
         self.control_steps += 1
 
     def expert(self) -> npt.NDArray[np.float64]:
-        """The scripted expert's action (4,) in [-1, 1] for the present state: motion in units of 1 cm, gripper effort."""
+        """The scripted expert's action (4,) in [-1, 1] for this state: motion in units of 1 cm, gripper effort."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # it warns of the clipping that its environment relies on
             # A copy: some experts write into the observation they are given.

@@ -5,7 +5,7 @@ A seed decides the pose of the object in an episode. The ranges never meet.
 
 from __future__ import annotations
 
-COLLECT = range(0, 100_000)
+COLLECT = range(100_000)
 """Training episodes draw their seeds from here."""
 
 VALIDATION = range(900_000, 900_020)

@@ -1,7 +1,8 @@
 """The Meta-World tasks we use: instructions, and the phases of each task's scripted expert in words.
 
-Meta-World's experts (`metaworld.policies`) are stateless chains of conditions; the branch taken is the phase of the task.
-The predicates here restate those conditions, so that a thought can name the phase; a test holds them against the experts.
+Meta-World's experts (`metaworld.policies`) are stateless chains of conditions; the branch taken is the phase of the
+task. The predicates here restate those conditions, so that a thought can name the phase; a test holds them against the
+experts.
 """
 
 from __future__ import annotations

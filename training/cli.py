@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="collect|fit")
 
     collect = commands.add_parser("collect", help="collect demonstrations from the scripted experts")
-    collect.add_argument("directory", type=Path, metavar="DIR", help="where the episodes go; those already there are kept")
+    collect.add_argument("directory", type=Path, metavar="DIR", help="where episodes go; those there are kept")
     collect.add_argument("--tasks", default="", help="comma-separated; default: all six")
     collect.add_argument("--episodes", type=_positive, default=350, help="seeds per task (default: %(default)s)")
     collect.add_argument("--workers", type=_positive, default=2, help="processes (default: %(default)s)")

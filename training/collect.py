@@ -1,7 +1,7 @@
 """Collect demonstrations: the scripted expert decides, the arm is disturbed, the labels stay the expert's.
 
-Disturbed episodes show the policy states that the expert alone never visits, each labelled with what the expert would do
-there; without them a cloned policy drifts off the demonstrations and does not come back.
+Disturbed episodes show the policy states that the expert alone never visits, each labelled with what the expert would
+do there; without them a cloned policy drifts off the demonstrations and does not come back.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def collect(
 
 
 def _run(parts: list[tuple[Path, str, list[int], Disturbance]], workers: int) -> Iterator[tuple[str, int, int, int]]:
-    """Collect the parts in this process or in several; fresh processes, because graphics contexts do not survive a fork."""
+    """Collect the parts here or in fresh processes: graphics contexts do not survive a fork."""
     if workers <= 1:
         yield from map(_collect_part, parts)
         return

@@ -1,15 +1,17 @@
 """Demonstration episodes on disk: one compressed NumPy file each, read without pickle.
 
-    DIR/collection.json               what was collected, by which command line
-    DIR/drawer-open-v3/000017.npz     images   uint8   (T, H, W, 3) RGB
-                                      states   float32 (T, S)
-                                      actions  float32 (T, D)  the expert's action in [-1, 1]
-                                      thoughts, sub_instructions  unicode (T,)
+DIR/collection.json               what was collected, by which command line
+DIR/drawer-open-v3/000017.npz     images   uint8   (T, H, W, 3) RGB
+                                  states   float32 (T, S)
+                                  actions  float32 (T, D)  the expert's action in [-1, 1]
+                                  thoughts, sub_instructions  unicode (T,)
 """
 
 from __future__ import annotations
 
 import os
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,7 +69,7 @@ def read_episode(path: Path) -> Episode:
                 thoughts=file["thoughts"],
                 sub_instructions=file["sub_instructions"],
             )
-    except (OSError, ValueError, KeyError) as problem:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile, zlib.error) as problem:
         raise CheckpointError(f"{path}", expected="an episode file", received=str(problem)) from None
     lengths = {len(episode.images), len(episode.states), len(episode.actions), len(episode.thoughts)}
     if len(lengths) != 1:

@@ -1,24 +1,21 @@
-"""Fit a small HyT policy from random init on collected demonstrations; resumable, repeatable for one seed and thread count."""
+"""Fit a small HyT policy from random init on demonstrations; resumable, and repeatable at one thread count."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 
 from hyt.runtime.contract import Contract
 from hyt.simulation.camera import CAMERA, WorkspaceCamera
 from hyt.simulation.tasks import TASKS
 from hyt.simulation.thoughts import GRID, words
 from hyt.training.hybrid import (
-    IGNORED,
     hidden_states,
     hybrid_loss,
     normalise,
@@ -28,7 +25,9 @@ from hyt.training.hybrid import (
 )
 from hyt.training.model import Size, build_model, model_config
 from hyt.training.quantized import Q4Simulation
-from hyt.training.samples import Samples, Weights, read_split, shift
+from hyt.training.samples import Weights, image_tokens, read_split, shift, token_weights
+from hyt.training.storage import resume, save_resume, write_checkpoint
+from hyt.training.validation import validate
 from hyt.training.vocabulary import ACTION_BINS, Vocabulary, arm_contract
 
 Report = Callable[[dict[str, Any]], None]
@@ -90,7 +89,9 @@ def fit(data: Path, output: Path, recipe: Recipe, *, name: str, save_every: int 
     tokenizer = vocabulary.tokenizer()
     samples, held_out = read_split(data, contract, tokenizer)
     model = build_model(model_config(recipe.size, vocabulary, WorkspaceCamera.size), vocabulary, recipe.seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay
+    )
     first = resume(output / "resume", model, optimizer)
     parameters = sum(p.numel() for p in model.parameters())
     report({"decisions": len(samples), "held_out": len(held_out), "parameters": parameters, "first_step": first})
@@ -109,9 +110,10 @@ def fit(data: Path, output: Path, recipe: Recipe, *, name: str, save_every: int 
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate(step)
         chosen = random.integers(0, len(samples), recipe.batch)
-        batch = pack([samples.draw(int(i), recipe.weights, random) for i in chosen], image_tokens(recipe.size))
+        sequences = [samples.draw(int(index), recipe.weights, random) for index in chosen]
+        batch = pack(sequences, image_tokens(contract, recipe.size.patch))
         weights = token_weights(batch.targets, batch.weights, contract, recipe.weights)
-        batch = type(batch)(batch.ids, batch.positions, batch.branch, batch.targets, weights)
+        batch = replace(batch, weights=weights)
         camera = contract.cameras[0]
         pixels = normalise(shift(samples.images[chosen], recipe.shift, random), camera.mean, camera.std)
         logits = target_logits(model, hidden_states(model, pixels, batch), batch)
@@ -121,113 +123,11 @@ def fit(data: Path, output: Path, recipe: Recipe, *, name: str, save_every: int 
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
         optimizer.step()
         running = 0.98 * running + 0.02 * loss.item()
-        if (step + 1) % 100 == 0:
+        if (step + 1) % max(save_every // 5, 1) == 0:
             seconds = (time.monotonic() - began) / (step + 1 - first)
-            report({"step": step + 1, "loss": round(running / (1 - 0.98 ** (step + 1 - first)), 4), "s_per_step": round(seconds, 3)})
+            loss_now = running / (1 - 0.98 ** (step + 1 - first))
+            report({"step": step + 1, "loss": round(loss_now, 4), "s_per_step": round(seconds, 3)})
         if (step + 1) % save_every == 0 or step + 1 == recipe.steps:
-            report({"step": step + 1, **validate(model, held_out, recipe, quantization)})
+            report({"step": step + 1, **validate(model, held_out, quantization)})
             save_resume(output / "resume", model, optimizer, step + 1)
-            write_checkpoint(output, model, contract, vocabulary, recipe, step + 1)
-
-
-def image_tokens(size: Size) -> int:
-    """Number of image tokens of the one camera."""
-    return (WorkspaceCamera.size // size.patch) ** 2
-
-
-def token_weights(targets: torch.Tensor, weights: torch.Tensor, contract: Contract, balance: Weights) -> torch.Tensor:
-    """Position weights with thought tokens (all that is no action token) weighted down."""
-    actions = torch.zeros(contract.vocab_size, dtype=torch.bool)
-    actions[list(contract.action.token_ids)] = True
-    is_action = actions[targets.clamp(min=0)]
-    return torch.where(is_action, weights, weights * balance.thought_token)
-
-
-@torch.no_grad()
-def validate(
-    model: torch.nn.Module, samples: Samples, recipe: Recipe, quantization: Q4Simulation, limit: int = 512
-) -> dict[str, float]:
-    """Mean absolute action error per modality, in [-1, 1] units, on held-out episodes (teacher forced; think: given its thought).
-
-    `thought` is the part of thought tokens predicted exactly; `q4` repeats act with weights rounded to Q4_0.
-    """
-    indices = np.linspace(0, len(samples) - 1, min(limit, len(samples))).astype(int)
-    result: dict[str, float] = {}
-    for name, rounded in (("", False), ("q4_", True)):
-        with quantization.switched(rounded):
-            result |= {name + key: value for key, value in _errors(model, samples, recipe, indices).items()}
-    return {key: round(value, 4) for key, value in result.items()}
-
-
-def _errors(model: torch.nn.Module, samples: Samples, recipe: Recipe, indices: np.ndarray[Any, Any]) -> dict[str, float]:
-    contract = samples.contract
-    first, bins = contract.action.token_ids[0], len(contract.action.token_ids)
-    centers = np.array(contract.action.bin_centers)
-    camera = contract.cameras[0]
-    errors: dict[str, list[float]] = {"act": [], "think": [], "follow": []}
-    right: list[float] = []
-    count = len(contract.action.dimensions) * contract.action.steps
-    for chosen in np.array_split(indices, max(len(indices) // 32, 1)):
-        pixels = normalise(samples.images[chosen], camera.mean, camera.std)
-        both = [samples.thinking(int(i), samples.instruction_ids[samples.tasks[i]][0], recipe.weights) for i in chosen]
-        follow = [samples.following(int(i), samples.sub_instruction_ids[i]) for i in chosen]
-        for sequences in (both, follow):
-            batch = pack(sequences, image_tokens(recipe.size))
-            logits = target_logits(model, hidden_states(model, pixels, batch), batch).numpy()
-            targets = batch.targets[batch.targets != IGNORED].numpy()
-            start = 0
-            for i, sequence in zip(chosen, sequences, strict=True):
-                for number, branch in enumerate(sequence.branches):
-                    stop = start + len(branch.targets)
-                    picked = centers[logits[stop - count : stop, first : first + bins].argmax(1)]
-                    error = float(np.abs(picked - samples.actions[i].ravel())[:3].mean())
-                    name = "follow" if sequences is follow else ("act", "think")[number]
-                    errors[name].append(error)
-                    if name == "think":
-                        right.extend(logits[start : stop - count].argmax(1) == targets[start : stop - count])
-                    start = stop
-    return {**{name: float(np.mean(values)) for name, values in errors.items()}, "thought": float(np.mean(right))}
-
-
-def resume(directory: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Load model and optimiser state; returns the step to go on from (0 when there is nothing to resume)."""
-    path = directory / "state.safetensors"
-    if not path.exists():
-        return 0
-    tensors = load_file(path)
-    named = dict(model.named_parameters())
-    with torch.no_grad():
-        for key, parameter in named.items():
-            parameter.copy_(tensors[f"model/{key}"])
-            optimizer.state[parameter] = {
-                "step": tensors["step"].float(),
-                "exp_avg": tensors[f"first/{key}"],
-                "exp_avg_sq": tensors[f"second/{key}"],
-            }
-    return int(tensors["step"])
-
-
-def save_resume(directory: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
-    """Write what `resume` reads: safetensors, no pickle; replaced only when complete."""
-    directory.mkdir(parents=True, exist_ok=True)
-    tensors = {"step": torch.tensor(step)}
-    for key, parameter in model.named_parameters():
-        state = optimizer.state[parameter]
-        tensors |= {
-            f"model/{key}": parameter.detach().contiguous(),
-            f"first/{key}": state["exp_avg"].contiguous(),
-            f"second/{key}": state["exp_avg_sq"].contiguous(),
-        }
-    save_file(tensors, directory / "state.part")
-    (directory / "state.part").replace(directory / "state.safetensors")
-
-
-def write_checkpoint(
-    output: Path, model: Any, contract: Contract, vocabulary: Vocabulary, recipe: Recipe, step: int
-) -> None:
-    """Write the checkpoint in Hugging Face layout plus `hyt.json` and the recipe."""
-    model.save_pretrained(output, safe_serialization=True)
-    vocabulary.tokenizer().save(str(output / "tokenizer.json"))
-    (output / "hyt.json").write_text(contract.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    described = {"step": step, **asdict(recipe)}
-    (output / "training.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+            write_checkpoint(output, model, contract, vocabulary, {"step": step + 1, **asdict(recipe)})

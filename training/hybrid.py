@@ -4,8 +4,9 @@
     think:  prefix(image, state, instruction)      <think>  t1 .. tn </think> a1 .. aK
     follow: prefix(image, state, sub-instruction)  <follow> a1 .. aK        the instruction is not seen
 
-The prefix is bidirectional, what follows it is causal. act and think of one data point share their prefix in one sequence:
-a block mask keeps each from seeing the other, which costs a third less than two sequences and gives the same gradients.
+The prefix is bidirectional, what follows it is causal. act and think of one data point share their prefix in one
+sequence: a block mask keeps each from seeing the other, which costs a third less than two sequences and gives the same
+gradients.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ class Sequence:
 class Batch:
     """Sequences as arrays; B sequences of L positions, the first `image_tokens` of each being the image.
 
-    ids (B, L) int64, 0 at image positions; positions (B, L) int64; branch (B, L) int64: 0 prefix, 1.. branches, -1 padding;
-    targets (B, L) int64, IGNORED where nothing is trained; weights (B, L) float32.
+    ids (B, L) int64, 0 at image positions; positions (B, L) int64; branch (B, L) int64: 0 prefix, 1.. branches, -1
+    padding; targets (B, L) int64, IGNORED where nothing is trained; weights (B, L) float32.
     """
 
     ids: torch.Tensor

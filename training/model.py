@@ -1,7 +1,8 @@
 """Small PaliGemma-2-architecture models from random init, made for learning positions quickly.
 
-The architecture is transformers' own (SigLIP, linear projector, Gemma 2). Ordered tokens (state, action, grid) and patch
-positions start as smooth waves instead of noise: neighbours begin alike, which random rows would first have to learn.
+The architecture is transformers' own (SigLIP, linear projector, Gemma 2). Ordered tokens (state, action, grid) and
+patch positions start as smooth waves instead of noise: neighbours begin alike, which random rows would first have to
+learn.
 """
 
 from __future__ import annotations
@@ -36,32 +37,32 @@ class Size:
 
 
 def model_config(size: Size, vocabulary: Vocabulary, image_size: int) -> PaliGemmaConfig:
-    """The configuration of a model; the sliding window spans the context, as PaliGemma's prefix path does not apply it."""
-    text: dict[str, Any] = dict(
-        vocab_size=vocabulary.size,
-        hidden_size=size.hidden,
-        intermediate_size=size.feed_forward,
-        num_hidden_layers=size.layers,
-        num_attention_heads=size.heads,
-        num_key_value_heads=size.kv_heads,
-        head_dim=size.head_dim,
-        query_pre_attn_scalar=size.head_dim,
-        max_position_embeddings=size.context,
-        sliding_window=size.context,
-        pad_token_id=PAD,
-        bos_token_id=BOS,
-        eos_token_id=EOS,
-    )
-    vision: dict[str, Any] = dict(
-        hidden_size=size.vision_hidden,
-        intermediate_size=size.vision_feed_forward,
-        num_hidden_layers=size.vision_layers,
-        num_attention_heads=size.vision_heads,
-        image_size=image_size,
-        patch_size=size.patch,
-        vision_use_head=False,
-        projection_dim=size.hidden,
-    )
+    """A model's configuration; the sliding window spans the context, as PaliGemma's prefix path does not apply it."""
+    text: dict[str, Any] = {
+        "vocab_size": vocabulary.size,
+        "hidden_size": size.hidden,
+        "intermediate_size": size.feed_forward,
+        "num_hidden_layers": size.layers,
+        "num_attention_heads": size.heads,
+        "num_key_value_heads": size.kv_heads,
+        "head_dim": size.head_dim,
+        "query_pre_attn_scalar": size.head_dim,
+        "max_position_embeddings": size.context,
+        "sliding_window": size.context,
+        "pad_token_id": PAD,
+        "bos_token_id": BOS,
+        "eos_token_id": EOS,
+    }
+    vision: dict[str, Any] = {
+        "hidden_size": size.vision_hidden,
+        "intermediate_size": size.vision_feed_forward,
+        "num_hidden_layers": size.vision_layers,
+        "num_attention_heads": size.vision_heads,
+        "image_size": image_size,
+        "patch_size": size.patch,
+        "vision_use_head": False,
+        "projection_dim": size.hidden,
+    }
     config = PaliGemmaConfig(
         text_config=Gemma2Config(**text).to_dict() | {"model_type": "gemma2"},
         vision_config=SiglipVisionConfig(**vision).to_dict() | {"model_type": "siglip_vision_model"},

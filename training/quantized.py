@@ -1,7 +1,7 @@
 """Q4_0 rounding of a model's linear weights in the forward pass, gradients passed straight through.
 
-Fitting the last steps so lets the weights settle where INT4 represents them; ggml's Q4_0 has one fp16 scale for each block
-of 32 weights along a row, levels -8 .. 7, and the scale is the block's largest-magnitude weight over -8.
+Fitting the last steps so lets the weights settle where INT4 represents them; ggml's Q4_0 has one fp16 scale for each
+block of 32 weights along a row, levels -8 .. 7, and the scale is the block's largest-magnitude weight over -8.
 """
 
 from __future__ import annotations

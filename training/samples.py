@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from tokenizers import Tokenizer
 
 from hyt.errors import CheckpointError
@@ -21,9 +22,9 @@ from hyt.training.vocabulary import BOS, NEWLINE, UNK
 class Weights:
     """Sampling and loss weights of the three modalities.
 
-    The paper samples act, think and follow with 0.25, 0.5 and 0.25. Here act and think are trained together on one prefix,
-    and `follow` is the part of the data points that are trained to follow instead; token weights balance the long thought
-    against the few action tokens.
+    The paper samples act, think and follow with 0.25, 0.5 and 0.25. Here act and think are trained together on one
+    prefix, and `follow` is the part of the data points that are trained to follow instead; token weights balance the
+    long thought against the few action tokens.
     """
 
     follow: float = 0.2
@@ -126,3 +127,16 @@ def shift(images: npt.NDArray[np.uint8], most: int, random: np.random.Generator)
     for row, (dy, dx) in enumerate(random.integers(0, 2 * most + 1, (len(images), 2))):
         out[row] = padded[row, dy : dy + height, dx : dx + width]
     return out
+
+
+def image_tokens(contract: Contract, patch: int) -> int:
+    """Number of image tokens of all cameras, for square patches of `patch` pixels."""
+    return sum((camera.height // patch) * (camera.width // patch) for camera in contract.cameras)
+
+
+def token_weights(targets: torch.Tensor, weights: torch.Tensor, contract: Contract, balance: Weights) -> torch.Tensor:
+    """Position weights with thought tokens (all that is no action token) weighted down."""
+    actions = torch.zeros(contract.vocab_size, dtype=torch.bool)
+    actions[list(contract.action.token_ids)] = True
+    is_action = actions[targets.clamp(min=0)]
+    return torch.where(is_action, weights, weights * balance.thought_token)

@@ -1,7 +1,8 @@
 """The small policies' vocabulary and the contract that goes with it: words, image coordinates, state bins, action bins.
 
-Ids, in order: specials and tags, words, grid coordinates `<p00>`, state bins `<s000>`, action bins `<a00>`, then padding up
-to a multiple of 64. A word-level tokenizer maps text to ids; text can be anything, words it does not know become `<unk>`.
+Ids, in order: specials and tags, words, grid coordinates `<p00>`, state bins `<s000>`, action bins `<a00>`, then
+padding up to a multiple of 64. A word-level tokenizer maps text to ids; text can be anything, words it does not know
+become `<unk>`.
 """
 
 from __future__ import annotations
@@ -81,7 +82,9 @@ class Vocabulary:
         return tokenizer
 
 
-def arm_contract(vocabulary: Vocabulary, *, name: str, camera: str, image_size: int, instructions: list[str]) -> Contract:
+def arm_contract(
+    vocabulary: Vocabulary, *, name: str, camera: str, image_size: int, instructions: list[str]
+) -> Contract:
     """The contract of a policy for the simulated arm: one camera, hand position and gripper, motion and effort."""
     motion_limit = 0.05
     thought_ids = set(range(len(SPECIALS), vocabulary.first_state)) | {THOUGHT_END}

@@ -1,0 +1,28 @@
+"""`hyt-train` answers bad input with one line and its exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hyt.training.cli import main
+
+
+def test_an_unknown_task_is_one_line_and_exit_code_5(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["collect", str(tmp_path / "data"), "--tasks", "juggle"]) == 5
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("hyt-train: task 'juggle'; expected one of ")
+
+
+def test_a_folder_without_episodes_is_exit_code_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", str(tmp_path), "-o", str(tmp_path / "out")]) == 3
+    assert capsys.readouterr().err == "hyt-train: training data; expected at least one episode; received none\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_count_below_one_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["collect", "x", "--episodes", "0"])
+    assert stopped.value.code == 2
