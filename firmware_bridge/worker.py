@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextlib import suppress
 
 import serial
 
@@ -52,7 +53,7 @@ class Worker:
             future: Future[Answer] = Future()
             self._waiting[key] = future
             self._stop_pending = self._stop_pending or key[0] is MessageType.STOP
-        self._wake()
+            self._wake()
         return key, future
 
     def forget(self, key: Key) -> None:
@@ -65,21 +66,20 @@ class Worker:
         """Sends a PING whenever `interval` seconds have passed since the last."""
         with self._lock:
             self._heartbeat = interval
-        self._wake()
+            self._wake()
 
     def close(self) -> None:
         """Ends the thread and closes the port; who still waits gets a LinkError. May be called again."""
         with self._lock:
             self._closing = True
-        self._wake()
+            self._wake()
         self._thread.join()
 
     def _wake(self) -> None:
-        # A full pipe has woken the thread already; a closed one has no thread to wake.
-        try:
-            os.write(self._wake_write, b"\0")
-        except (BlockingIOError, OSError):
-            return
+        # Under the lock: the ended thread has closed the pipe. A full pipe has woken the thread already.
+        if self._failure is None:
+            with suppress(BlockingIOError):
+                os.write(self._wake_write, b"\0")
 
     def _down(self) -> LinkError:
         return LinkError(
@@ -87,22 +87,21 @@ class Worker:
         )
 
     def _run(self) -> None:
-        failure = "it was closed"
         try:
-            while not self._closing:
+            while not self._closing and not self._protocol.session_lost:
                 self._turn()
-        except (OSError, serial.SerialException) as error:
+            failure = "it was closed" if self._closing else "another host took over or the firmware was reset"
+        except Exception as error:  # whatever ended the thread is told to everyone who asks it
             failure = str(error) or type(error).__name__
-        finally:
-            self._port.close()
-            with self._lock:
-                self._failure = failure
-                waiting = list(self._waiting.values())
-                self._waiting.clear()
-            for future in waiting:
-                future.set_exception(self._down())
+        self._port.close()
+        with self._lock:
+            self._failure = failure
+            waiting = list(self._waiting.values())
+            self._waiting.clear()
             os.close(self._wake_read)
             os.close(self._wake_write)
+        for future in waiting:
+            future.set_exception(self._down())
 
     def _turn(self) -> None:
         timeout = self._write_due()

@@ -78,6 +78,7 @@ static int obey_lines(struct hyt_port* port, char* text, size_t* length) {
 int hyt_run_lockstep(struct hyt_port* port) {
     char text[256];
     size_t length = 0;
+    hyt_port_announce(port);
     for (;;) {
         struct pollfd files[2] = {
             {.fd = STDIN_FILENO, .events = POLLIN},

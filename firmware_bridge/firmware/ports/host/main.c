@@ -31,6 +31,11 @@ bool hyt_port_receive(struct hyt_port* port) {
     return count > 0;
 }
 
+void hyt_port_announce(const struct hyt_port* port) {
+    printf("%s\n", port->pty.path);
+    fflush(stdout);
+}
+
 static int fail(const char* what, const char* why, int status) {
     fprintf(stderr, "hyt-firmware-host: %s: %s\n", what, why);
     return status;
@@ -71,8 +76,6 @@ int main(int argc, char** argv) {
     }
     // A simulator that went away is an end of input, not a signal.
     signal(SIGPIPE, SIG_IGN);
-    printf("%s\n", port.pty.path);
-    fflush(stdout);
     const int result = options.lockstep ? hyt_run_lockstep(&port) : hyt_run_real_time(&port);
     if (port.trace != NULL) fclose(port.trace);
     return result;

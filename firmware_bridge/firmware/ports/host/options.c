@@ -56,7 +56,7 @@ static bool parse_choice(const char* text, const char* const* choices, uint8_t* 
 
 static bool copy_text(char* to, size_t size, const char* text) {
     const size_t length = strlen(text);
-    if (length == 0 || length > size) return false;
+    if (length > size) return false;
     memset(to, 0, size);
     memcpy(to, text, length);
     return true;
@@ -80,7 +80,8 @@ static bool parse_axis(const char* text, struct hyt_axis_config* axis) {
     char* part[8];
     if (strlen(text) >= sizeof copy) return false;
     strcpy(copy, text);
-    return split(copy, part, 8) == 8 && copy_text(axis->name, sizeof axis->name, part[0]) &&
+    return split(copy, part, 8) == 8 && part[0][0] != '\0' &&
+           copy_text(axis->name, sizeof axis->name, part[0]) &&
            copy_text(axis->unit, sizeof axis->unit, part[1]) && parse_micro(part[2], &axis->low) &&
            parse_micro(part[3], &axis->high) && parse_micro(part[4], &axis->max_velocity) &&
            parse_micro(part[5], &axis->max_acceleration) &&

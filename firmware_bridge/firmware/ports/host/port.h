@@ -20,6 +20,9 @@ struct hyt_port {
 // any.
 bool hyt_port_receive(struct hyt_port* port);
 
+// Prints the port's path, which says that the program is ready: for commands and for signals.
+void hyt_port_announce(const struct hyt_port* port);
+
 // Runs on standard input and output until the input ends; returns the exit code.
 int hyt_run_lockstep(struct hyt_port* port);
 

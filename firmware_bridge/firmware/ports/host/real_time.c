@@ -58,6 +58,7 @@ int hyt_run_real_time(struct hyt_port* port) {
         sigaction(numbers[i], &action, NULL);
     }
     sigprocmask(SIG_BLOCK, &blocked, &open_signals);
+    hyt_port_announce(port);
 
     const int64_t hz = port->firmware.config.tick_hz;
     const int64_t start = now_ns();

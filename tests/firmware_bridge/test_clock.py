@@ -1,0 +1,52 @@
+"""The clock estimate against clocks that are made here."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from hyt.firmware_bridge import Clock
+
+
+def feed(clock: Clock, hz: float, seconds: float, *, first_tick: int = 0, jitter: float = 0.0) -> None:
+    """Ten round trips a second, each way 1 ms and up to `jitter` seconds more."""
+    dice = random.Random(1)
+    for index in range(int(seconds * 10)):
+        sent = index / 10
+        there = sent + 0.001 + dice.random() * jitter
+        back = there + 0.001 + dice.random() * jitter
+        clock.add(sent, back, int(first_tick + there * hz) % 2**32)
+
+
+@pytest.mark.parametrize("drift", [-0.0005, 0.0, 0.0005])
+def test_a_drifting_clock_is_followed(drift: float) -> None:
+    clock = Clock(1000)
+    feed(clock, 1000 * (1 + drift), 6.0, jitter=0.003)
+    assert clock.rate == pytest.approx(1000 * (1 + drift), rel=2e-4)
+    assert clock.tick_at(7.0) == pytest.approx(7000 * (1 + drift), abs=3)
+
+
+def test_before_a_second_has_passed_the_nominal_rate_is_taken() -> None:
+    clock = Clock(1000)
+    feed(clock, 990, 0.5)
+    assert clock.rate == 1000
+
+
+def test_ticks_wrap() -> None:
+    clock = Clock(1000)
+    feed(clock, 1000, 3.0, first_tick=2**32 - 1500)
+    assert clock.tick_at(2.5) == pytest.approx(1000, abs=2)
+
+
+def test_slow_round_trips_do_not_pull_the_estimate() -> None:
+    clock = Clock(1000)
+    feed(clock, 1000, 3.0)
+    clock.add(3.0, 3.5, 3001)  # the answer was half a second late
+    assert clock.tick_at(4.0) == pytest.approx(4000, abs=2)
+    assert clock.uncertainty() == pytest.approx(0.001)
+
+
+def test_a_clock_without_samples_knows_nothing() -> None:
+    with pytest.raises(ValueError, match="no sample"):
+        Clock(1000).now()

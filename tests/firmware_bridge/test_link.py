@@ -1,0 +1,253 @@
+"""Link against the real firmware: connecting, its errors in one line each, and what it counts."""
+
+from __future__ import annotations
+
+import os
+import pty
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hyt.errors import InputError
+from hyt.firmware_bridge import (
+    AxisConfig,
+    AxisInfo,
+    ChunkRejected,
+    FirmwareProcess,
+    Interpolation,
+    Link,
+    LinkError,
+    State,
+    StopAction,
+    Trip,
+)
+from hyt.firmware_bridge.constants import SCHEMA_HASH
+
+Start = Callable[..., FirmwareProcess]
+
+
+def error_of(action: Callable[[], object]) -> str:
+    with pytest.raises(LinkError) as caught:
+        action()
+    assert caught.value.exit_code == 6
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.fixture
+def silent_port() -> Iterator[str]:
+    """A port on which nobody answers."""
+    master, slave = pty.openpty()
+    yield os.ttyname(slave)
+    os.close(slave)
+    os.close(master)
+
+
+def test_connecting_tells_what_the_firmware_is(start: Start) -> None:
+    axes = [AxisConfig("shoulder", "rad", -1.5, 1.25, 2, 3, "hold", 0.5), AxisConfig("grip", "", 0, 1, 0, 0)]
+    with start(axes=axes, underrun_timeout_ticks=9, stop_action="release") as firmware, Link(firmware.port) as link:
+        info = link.info
+        assert info.axes == (
+            AxisInfo("shoulder", "rad", -1.5, 1.25, 2, 3, Interpolation.HOLD),
+            AxisInfo("grip", "", 0, 1, 0, 0, Interpolation.LINEAR),
+        )
+        assert (info.tick_hz, info.link_timeout_ticks, info.underrun_timeout_ticks) == (400, 100, 9)
+        assert (info.slots, info.max_points, info.lockstep) == (4, 512, True)
+        assert (info.stop_action, info.schema) == (StopAction.RELEASE, SCHEMA_HASH)
+        telemetry = link.telemetry()
+        assert (telemetry.state, telemetry.trip, telemetry.enabled) == (State.DISARMED, Trip.NONE, False)
+        assert telemetry.setpoints.tolist() == [0.5, 0.0]
+
+
+def test_a_missing_port_is_one_line(tmp_path: Path) -> None:
+    assert error_of(lambda: Link(str(tmp_path / "ttyUSB0"))) == (
+        f"port {tmp_path}/ttyUSB0; expected a serial port; received no such device; "
+        "plug it in, or look for its name with `ls /dev/serial/by-id`"
+    )
+
+
+def test_a_busy_port_is_one_line_and_the_owner_is_not_disturbed(start: Start) -> None:
+    with start() as firmware, Link(firmware.port) as link:
+        link.arm()
+        assert error_of(lambda: Link(firmware.port)) == (
+            f"port {firmware.port}; expected a free port; received it is in use by another program; "
+            f"end that program; `fuser -v {firmware.port}` names it"
+        )
+        assert link.telemetry().state is State.ARMED
+
+
+def test_a_port_without_permission_is_one_line(monkeypatch: pytest.MonkeyPatch, silent_port: str) -> None:
+    def refuse(*_: object, **__: object) -> int:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(os, "open", refuse)  # root may open everything, so the system cannot be asked to refuse
+    assert "received permission denied; add yourself to its group" in error_of(lambda: Link(silent_port))
+
+
+def test_a_file_that_is_no_port_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert error_of(lambda: Link(str(tmp_path / "file"))).startswith(f"port {tmp_path}/file; expected a serial port;")
+
+
+def test_a_silent_port_is_one_line_and_is_let_go(silent_port: str) -> None:
+    for _ in range(2):
+        assert error_of(lambda: Link(silent_port, timeout=0.2)) == (
+            f"firmware on {silent_port}; expected an answer to HELLO within 0.2 s; received none; "
+            "check cable, power and baud rate, and that a HyT firmware listens there"
+        )
+
+
+def test_another_schema_is_refused_with_both_named(start: Start) -> None:
+    with start() as firmware:
+        assert error_of(lambda: Link(firmware.port, schema=0x12345678)) == (
+            f"firmware on {firmware.port}; expected protocol version 1, schema 12345678; "
+            f"received version 1, schema {SCHEMA_HASH:08x}; flash the firmware of this version of hyt"
+        )
+
+
+@pytest.mark.parametrize(
+    ("points", "said"),
+    [
+        ([[np.nan, 0]], "NaN"),
+        ([[np.inf, 0]], "NaN"),
+        ([[3000, 0]], "NaN or a larger one"),
+        ([0, 0], r"shape \(2,\)"),
+        ([[0, 0, 0]], r"shape \(1, 3\)"),
+        (np.zeros((257, 2)), r"shape \(257, 2\)"),
+        (np.zeros((0, 2)), r"shape \(0, 2\)"),
+    ],
+)
+def test_points_that_are_no_setpoints_never_reach_the_wire(start: Start, points: Any, said: str) -> None:
+    with start() as firmware, Link(firmware.port) as link:
+        link.arm()
+        sent = link.statistics.sent
+        with pytest.raises(InputError, match=said):
+            link.send_chunk(0, 5, points)
+        with pytest.raises(InputError, match="step_ticks"):
+            link.send_chunk(0, 0, [[0, 0]])
+        assert link.statistics.sent == sent
+
+
+def test_the_largest_chunk_arrives_whole(start: Start) -> None:
+    points = np.random.default_rng(0).uniform(-1, 1, (256, 2))
+    with start(link_timeout_ticks=1000) as firmware, Link(firmware.port) as link:
+        link.arm()
+        link.send_chunk(0, 1, points)
+        np.testing.assert_array_equal(firmware.advance(256), np.rint(points * 1e6) / 1e6)
+
+
+def fail_while_armed(port: str) -> None:
+    with Link(port) as link:
+        link.arm()
+        raise ZeroDivisionError
+
+
+def test_leaving_the_context_disarms_and_an_exception_stops(start: Start) -> None:
+    with start() as firmware:
+        with Link(firmware.port) as link:
+            link.arm()
+        with Link(firmware.port) as link:
+            assert link.telemetry().state is State.DISARMED
+        with pytest.raises(ZeroDivisionError):
+            fail_while_armed(firmware.port)
+        with Link(firmware.port) as link:
+            assert link.telemetry().trip is Trip.STOP_FRAME
+            link.arm()
+
+
+def test_a_closed_link_says_so(start: Start) -> None:
+    with start() as firmware:
+        link = Link(firmware.port)
+        link.close()
+        link.close()
+        assert error_of(link.telemetry) == (
+            f"link to {firmware.port} is down; received it was closed; open a new link and arm again"
+        )
+
+
+def test_a_firmware_that_vanishes_ends_the_link(start: Start) -> None:
+    firmware = start()
+    with Link(firmware.port, timeout=5) as link:
+        link.arm()
+        firmware.close()
+        assert f"link to {firmware.port} is down; received" in error_of(link.telemetry)
+
+
+def test_a_hundred_hosts_after_one_another_find_the_same_firmware(start: Start) -> None:
+    with start() as firmware:
+        for _ in range(100):
+            with Link(firmware.port) as link:
+                link.arm()
+        assert firmware.advance(1).shape == (1, 2)
+
+
+def test_several_threads_may_use_one_link(start: Start) -> None:
+    with start(link_timeout_ticks=10**6) as firmware, Link(firmware.port) as link:
+        link.arm()
+        seen: list[int] = []
+        threads = [
+            threading.Thread(target=lambda: seen.extend(link.telemetry().tick for _ in range(50))) for _ in "abcd"
+        ]
+        for thread in threads:
+            thread.start()
+        for index in range(50):
+            link.send_chunk(index * 4, 4, [[0.01 * index, 0]])
+            firmware.advance(4)
+        for thread in threads:
+            thread.join()
+        assert len(seen) == 200
+        assert link.telemetry().counters["chunks_accepted"] == 50
+
+
+def test_a_drive_is_the_same_every_time(start: Start) -> None:
+    def drive() -> tuple[np.ndarray, dict[str, int]]:
+        random = np.random.default_rng(3)
+        with start() as firmware, Link(firmware.port) as link:
+            link.arm()
+            rows = []
+            for index in range(30):
+                link.send_chunk(25 * index, 25, random.uniform(-1, 1, (1, 2)))
+                rows.append(firmware.advance(25))
+            return np.vstack(rows), link.telemetry().counters
+
+    (first, counters), (second, again) = drive(), drive()
+    np.testing.assert_array_equal(first, second)
+    assert counters == again
+    assert (counters["chunks_accepted"], counters["chunks_rejected"], counters["bad_crc"]) == (30, 0, 0)
+
+
+def test_statistics_count_both_directions_and_time_round_trips(start: Start) -> None:
+    with start() as firmware, Link(firmware.port) as link:
+        link.arm()
+        with pytest.raises(ChunkRejected):
+            link.send_chunk(-5, 5, [[0, 0]])
+        statistics = link.statistics
+        assert (statistics.lost, statistics.bad_crc, statistics.bad_framing, statistics.other_session) == (0, 0, 0, 0)
+        assert statistics.rejected == {"LATE": 1}
+        assert 0 < statistics.round_trip_median <= statistics.round_trip_p99 <= statistics.round_trip_max < 5
+        assert statistics.sent >= 6
+
+
+def test_in_lockstep_the_clock_is_the_last_tick_heard(start: Start) -> None:
+    with start() as firmware, Link(firmware.port) as link:
+        firmware.advance(123)
+        link.telemetry()
+        assert link.clock.now() == 123
+
+
+def test_in_real_time_the_clock_foretells_the_tick_and_heartbeats_keep_the_arm_armed(start: Start) -> None:
+    with start(lockstep=False, link_timeout_ticks=80, stall_limit_ticks=4000) as firmware, Link(firmware.port) as link:
+        link.arm()
+        time.sleep(1.5)
+        before = link.clock.now()
+        telemetry = link.telemetry()
+        after = link.clock.now()
+        assert telemetry.state is State.ARMED
+        assert before - 8 <= telemetry.tick <= after + 8  # 20 ms, on a machine that others use too
+        assert link.clock.rate == pytest.approx(400, rel=0.02)
+        assert link.statistics.lost == 0
