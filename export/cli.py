@@ -99,7 +99,7 @@ def _progress() -> Iterator[Step | None]:
 
 
 def _print(report: Report, output: Path, seconds: float) -> None:
-    console = Console(width=None if sys.stdout.isatty() else 120, soft_wrap=True, highlight=False)
+    console = Console(width=None if sys.stdout.isatty() else 120, soft_wrap=True, highlight=False, markup=False)
     console.print(report.table())
     for line in report.fallback_lines():
         console.print(line)
@@ -123,7 +123,9 @@ def _peak_memory() -> int:
 
 
 def _fail(line: str, code: int) -> int:
-    print(f"{TOOL}: {' '.join(line.split())}", file=sys.stderr)
+    # What a file holds must not steer the terminal.
+    printable = "".join(c if c.isprintable() else "?" for c in " ".join(line.split()))
+    print(f"{TOOL}: {printable}", file=sys.stderr)
     return code
 
 

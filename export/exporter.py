@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections import Counter
@@ -10,12 +11,12 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from hyt.errors import CheckpointError
+from hyt.errors import CheckpointError, InputError
 from hyt.export.checkpoint import Checkpoint
 from hyt.export.families import Model, TensorPlan, load_model
 from hyt.export.gguf_metadata import add_language_keys, add_vision_keys
 from hyt.export.gguf_writer import write_gguf
-from hyt.export.quantization import TypeChoice, choose_types
+from hyt.export.quantization import REQUESTS, TypeChoice, choose_types
 from hyt.export.report import Report
 from hyt.export.tokenizer_check import check_tokenizer
 from hyt.export.verify import verify_bundle
@@ -48,8 +49,10 @@ def export_bundle(
     """Write the bundle `output` from a checkpoint directory; nothing is seen at `output` before all has succeeded.
 
     quantization: one of REQUESTS; threads: 0 takes the processors this process may use. Raises CheckpointError,
-    OutputExistsError, and BundleError when the written bundle does not act.
+    OutputExistsError, BundleError when the written bundle does not act, and InputError for an unknown quantization.
     """
+    if quantization not in REQUESTS:
+        raise InputError("quantization", expected=f"one of {', '.join(REQUESTS)}", received=repr(quantization))
     target = Path(output)
     check_target(target, force=force)
     with Checkpoint(checkpoint_path) as checkpoint:
@@ -61,7 +64,7 @@ def export_bundle(
             raise CheckpointError(f"{checkpoint.path}: hyt.json and config.json", received=str(problem)) from None
         check_tokenizer(checkpoint.tokenizer_path, checkpoint.contract)
         report = Report(
-            command=f"hyt-export CHECKPOINT -o NAME.hyt --quantization {quantization}",
+            command=f"{TOOL} CHECKPOINT -o NAME.hyt --quantization {quantization}",
             name=checkpoint.contract.name,
             family=model.family,
             quantization=quantization,
@@ -71,24 +74,7 @@ def export_bundle(
         with write_bundle(target, force=force) as fresh:
             _write_weights(fresh, checkpoint, model, choices, report, threads or available_threads(), on_step)
             shutil.copyfile(checkpoint.tokenizer_path, fresh / TOKENIZER_NAME)
-            manifest = Manifest(
-                name=checkpoint.contract.name,
-                family=model.family,
-                contract=checkpoint.contract,
-                shapes=model.shapes,
-                image_tokens=image_tokens,
-                quantization=Quantization(
-                    requested=quantization,
-                    types={
-                        LANGUAGE_NAME: _count_types(model.language, choices),
-                        VISION_NAME: _count_types(model.vision, choices),
-                    },
-                ),
-                files=describe_files(fresh),
-                provenance=Provenance(
-                    tool=TOOL, version=tool_version(), checkpoint_sha256=checkpoint.sha256(), command=report.command
-                ),
-            )
+            manifest = _manifest(fresh, checkpoint, model, image_tokens, choices, report)
             write_manifest(fresh, manifest)
             report.verification = verify_bundle(fresh, threads)
             (fresh / REPORT_NAME).write_text(json.dumps(report.data(), indent=1) + "\n", encoding="utf-8")
@@ -111,7 +97,7 @@ def _write_weights(
     threads: int,
     on_step: Step | None,
 ) -> None:
-    total = sum(4 * _elements(plan) for plan in (*model.language, *model.vision))
+    total = sum(4 * math.prod(plan.shape) for plan in (*model.language, *model.vision))
     done = 0
 
     def progress(name: str, size: int) -> None:
@@ -120,26 +106,37 @@ def _write_weights(
         if on_step is not None:
             on_step(name, done, total)
 
-    text, vision, name = model.shapes.text, model.shapes.vision, report.name
-    request = report.quantization
+    keys = {"name": report.name, "request": report.quantization}
+    add_language = partial(add_language_keys, text=model.shapes.text, **keys)
+    add_vision = partial(add_vision_keys, vision=model.shapes.vision, **keys)
     for file, architecture, add_keys, plans in (
-        (
-            LANGUAGE_NAME,
-            text.architecture,
-            partial(add_language_keys, text=text, name=name, request=request),
-            model.language,
-        ),
-        (VISION_NAME, "clip", partial(add_vision_keys, vision=vision, name=name, request=request), model.vision),
+        (LANGUAGE_NAME, model.shapes.text.architecture, add_language, model.language),
+        (VISION_NAME, "clip", add_vision, model.vision),
     ):
         errors = write_gguf(directory / file, architecture, add_keys, checkpoint, plans, choices, threads, progress)
         report.add_file(file, plans, choices, errors)
 
 
-def _elements(plan: TensorPlan) -> int:
-    elements = 1
-    for length in plan.shape:
-        elements *= length
-    return elements
+def _manifest(
+    directory: Path,
+    checkpoint: Checkpoint,
+    model: Model,
+    image_tokens: dict[str, int],
+    choices: dict[str, TypeChoice],
+    report: Report,
+) -> Manifest:
+    types = {LANGUAGE_NAME: _count_types(model.language, choices), VISION_NAME: _count_types(model.vision, choices)}
+    sha256 = checkpoint.sha256()
+    return Manifest(
+        name=report.name,
+        family=model.family,
+        contract=checkpoint.contract,
+        shapes=model.shapes,
+        image_tokens=image_tokens,
+        quantization=Quantization(requested=report.quantization, types=types),
+        files=describe_files(directory),
+        provenance=Provenance(tool=TOOL, version=tool_version(), checkpoint_sha256=sha256, command=report.command),
+    )
 
 
 def _count_types(plans: tuple[TensorPlan, ...], choices: dict[str, TypeChoice]) -> dict[str, int]:

@@ -7,6 +7,7 @@ the next type of `FALLBACKS` is taken, and the report says so.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -68,10 +69,7 @@ def block_size(name: str) -> int:
 def stored_size(name: str, shape: tuple[int, ...]) -> int:
     """Bytes of a tensor of that type and shape."""
     block, size = GGML_QUANT_SIZES[ggml_type(name)]
-    elements = 1
-    for length in shape:
-        elements *= length
-    return int(elements // block * size)
+    return int(math.prod(shape) // block * size)
 
 
 def choose_type(plan: TensorPlan, request: str) -> TypeChoice:

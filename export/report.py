@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from hyt.export.families.base import TensorPlan
 from hyt.export.quantization import ErrorSum, TypeChoice, stored_size
@@ -90,7 +91,7 @@ class Report:
 
     def table(self) -> Table:
         """Sizes, types and errors for a person."""
-        table = Table(title=f"{self.name}: {self.family}, {self.quantization}", title_justify="left")
+        table = Table(title=Text(f"{self.name}: {self.family}, {self.quantization}"), title_justify="left")
         for column in ("tensors", "types", "float32", "now", "relative RMS error", "largest error"):
             table.add_column(column, justify="left" if column in ("tensors", "types") else "right")
         for group in self.groups:

@@ -29,7 +29,7 @@ def tiny_bundle(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFa
     from hyt.export.exporter import export_bundle
 
     path = tmp_path_factory.mktemp("bundle") / "tiny.hyt"
-    export_bundle(tiny_checkpoint.path, path)
+    export_bundle(tiny_checkpoint.path, path, threads=1)
     return path
 
 

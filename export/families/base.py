@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
+
+from pydantic import BaseModel, ConfigDict, Field
 
 from hyt.errors import CheckpointError
 from hyt.export.checkpoint import Checkpoint
 from hyt.runtime.manifest import Shapes
 
 Role = Literal["linear", "embedding", "fixed"]
+LayerCount = Annotated[int, Field(ge=1, le=512)]
+
+
+class Config(BaseModel):
+    """A part of a config.json: the fields that matter are checked, those that do not are ignored."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 @dataclass(frozen=True)

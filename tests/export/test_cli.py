@@ -18,7 +18,16 @@ from hyt.runtime.bundle import open_bundle
 def test_the_program_prints_sizes_types_and_errors_and_no_progress_into_a_pipe(
     tiny_checkpoint: Checkpoint, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "hyt.export.cli", str(tiny_checkpoint.path), "-o", str(tmp_path / "x.hyt")]
+    command = [
+        sys.executable,
+        "-m",
+        "hyt.export.cli",
+        str(tiny_checkpoint.path),
+        "-o",
+        str(tmp_path / "x.hyt"),
+        "--threads",
+        "1",
+    ]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     for word in ("text attention", "12 q4_0", "1 q8_0", "relative RMS error", "loaded and acted once", "peak"):
@@ -31,12 +40,34 @@ def test_no_torch_is_imported_for_an_export(tiny_checkpoint: Checkpoint, tmp_pat
         "import sys; from hyt.export.cli import main; code = main(sys.argv[1:]);"
         "sys.exit(code or any(name in sys.modules for name in ('torch', 'transformers', 'safetensors', 'metaworld')))"
     )
-    command = [sys.executable, "-c", program, str(tiny_checkpoint.path), "-o", str(tmp_path / "x.hyt")]
+    command = [
+        sys.executable,
+        "-c",
+        program,
+        str(tiny_checkpoint.path),
+        "-o",
+        str(tmp_path / "x.hyt"),
+        "--threads",
+        "1",
+    ]
     assert subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def test_json_holds_the_report_and_the_run(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
-    assert main([str(tiny_checkpoint.path), "-o", str(tmp_path / "x.hyt"), "--json", str(tmp_path / "r.json")]) == 0
+    assert (
+        main(
+            [
+                str(tiny_checkpoint.path),
+                "-o",
+                str(tmp_path / "x.hyt"),
+                "--json",
+                str(tmp_path / "r.json"),
+                "--threads",
+                "1",
+            ]
+        )
+        == 0
+    )
     report = json.loads((tmp_path / "r.json").read_text())
     assert report["quantization"] == "q4_0"
     assert report["run"]["output"] == str(tmp_path / "x.hyt")
@@ -57,7 +88,7 @@ def test_a_json_file_that_cannot_be_written_is_refused_before_any_work(
 
 def test_fallbacks_with_one_reason_are_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     checkpoint = write_checkpoint(tmp_path / "c", AWKWARD)
-    assert main([str(checkpoint.path), "-o", str(tmp_path / "x.hyt")]) == 0
+    assert main([str(checkpoint.path), "-o", str(tmp_path / "x.hyt"), "--threads", "1"]) == 0
     out = capfd.readouterr().out
     assert "25 x f32 in place of q4_0, rows of 52 do not divide by 32: blk.0.attn_q.weight, " in out
 
@@ -67,7 +98,10 @@ def test_an_existing_output_is_exit_code_7_and_stays(
 ) -> None:
     assert main([str(tiny_checkpoint.path), "-o", str(bundle_copy)]) == 7
     assert capfd.readouterr().err.count("\n") == 1
-    assert main([str(tiny_checkpoint.path), "-o", str(bundle_copy), "--force", "--quantization", "q8_0"]) == 0
+    assert (
+        main([str(tiny_checkpoint.path), "-o", str(bundle_copy), "--force", "--quantization", "q8_0", "--threads", "1"])
+        == 0
+    )
     assert open_bundle(bundle_copy).manifest.quantization.requested == "q8_0"
 
 

@@ -8,17 +8,21 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 from checkpoints import AWKWARD, Checkpoint, Shape, write_checkpoint
 
-from hyt.errors import BundleError, OutputExistsError
+from hyt.errors import BundleError, InputError, OutputExistsError
 from hyt.export.checkpoint import Checkpoint as OpenCheckpoint
-from hyt.export.exporter import export_bundle
+from hyt.export.exporter import export_bundle as export_with_threads
 from hyt.export.quantization import REQUESTS
+from hyt.export.verify import verify_bundle
 from hyt.runtime.bundle import open_bundle
 
+# One thread: tiny models gain nothing from two, and threads that wait for each other suffer on a busy machine.
+export_bundle = partial(export_with_threads, threads=1)
 # Large enough that an export lasts long enough to be killed in the middle.
 SLOW = Shape(hidden=512, intermediate=1024, layers=4, heads=8, kv_heads=4, head_dim=64)
 
@@ -38,11 +42,12 @@ def test_every_quantisation_gives_a_bundle_that_opens(
 
 
 def test_the_same_checkpoint_gives_the_same_bytes_whatever_name_and_threads(
-    tiny_checkpoint: Checkpoint, tmp_path: Path
+    tiny_checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    export_bundle(tiny_checkpoint.path, tmp_path / "a.hyt", threads=1)
+    monkeypatch.setattr("hyt.export.exporter.verify_bundle", lambda path, threads: verify_bundle(path, threads=1))
+    export_with_threads(tiny_checkpoint.path, tmp_path / "a.hyt", threads=1)
     time.sleep(1.1)  # a time stamp in seconds would differ
-    export_bundle(tiny_checkpoint.path, tmp_path / "b.hyt", threads=2)
+    export_with_threads(tiny_checkpoint.path, tmp_path / "b.hyt", threads=2)
     assert contents(tmp_path / "a.hyt") == contents(tmp_path / "b.hyt")
 
 
@@ -86,6 +91,11 @@ def test_the_report_adds_up_to_the_model(tiny_checkpoint: Checkpoint, tiny_bundl
 def test_an_existing_output_is_refused_before_any_work(tiny_bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputExistsError, match="--force"):
         export_bundle(tmp_path / "no checkpoint at all", tiny_bundle)
+
+
+def test_an_unknown_quantisation_is_refused(tiny_checkpoint: Checkpoint, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="one of q4_0, q4_k, q8_0, f16, f32; received 'q3'"):
+        export_bundle(tiny_checkpoint.path, tmp_path / "x.hyt", quantization="q3")
 
 
 def test_force_replaces_the_bundle(tiny_checkpoint: Checkpoint, bundle_copy: Path) -> None:

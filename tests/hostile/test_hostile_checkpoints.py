@@ -121,6 +121,9 @@ def test_the_tokenizer_of_another_policy(checkpoint_copy: Path, capfd: pytest.Ca
     assert "different policies" in line
 
 
-def test_a_name_with_a_line_break_stays_on_one_line(checkpoint_copy: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    line = refused_contract(checkpoint_copy, capfd, lambda data: data.update({"x\nhyt-export: all is well": 1}))
+def test_a_name_that_would_steer_the_terminal_is_harmless(
+    checkpoint_copy: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    line = refused_contract(checkpoint_copy, capfd, lambda data: data.update({"x\n\x1b[2Jhyt-export: all is well": 1}))
     assert "hyt.json" in line
+    assert "\x1b" not in line
