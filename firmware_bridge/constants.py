@@ -126,7 +126,7 @@ RESULT = Struct("<HBBBi")  # sequence, type, result, credit, detail
 
 # What the firmware counts, in the order of TELEMETRY.counters.
 COUNTERS = (
-    "frames",  # good frames of the current session
+    "frames",  # good frames of the session in force, HELLO and STOP apart
     "bad_framing",  # frames that are no COBS, too short or too long
     "bad_crc",  # frames whose CRC-32 is wrong (damage, or another schema)
     "bad_version",  # good frames of another protocol version, HELLO apart

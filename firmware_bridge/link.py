@@ -23,6 +23,8 @@ from hyt.firmware_bridge.worker import Send, Worker
 
 # Heartbeats per link timeout: several may be lost or late before the firmware trips.
 HEARTBEATS_PER_TIMEOUT = 5
+LOCKSTEP_RESEND = 5.0  # seconds
+LOCKSTEP_TIMEOUT = 30.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class Link:
         self._armed = False
         self._round_trips: deque[float] = deque(maxlen=1000)
         self._rejected: Counter[str] = Counter()
+        self._unanswered: str | None = None  # a command that was given up
         self._restart = False  # the next chunk says that we know of a rejection
         self._clock: Clock | None = None
         self._protocol = HostProtocol(session=secrets.randbelow(2**32 - 1) + 1, schema=schema)
@@ -225,6 +228,10 @@ class Link:
             )
         assert isinstance(answer, Welcome)
         self._clock = Clock(answer.tick_hz, lockstep=answer.lockstep)
+        if answer.lockstep:
+            # A pseudo-terminal loses nothing, and a simulation may stand still for as long as it likes.
+            self._protocol.resend_after = LOCKSTEP_RESEND
+            self._timeout = max(self._timeout, LOCKSTEP_TIMEOUT)
         axes = [self._describe(index) for index in range(answer.axes)]
         self.telemetry()
         if not answer.lockstep:
@@ -254,7 +261,18 @@ class Link:
             raise refused(what, answer)
 
     def _ask_command(self, message: c.MessageType, payload: bytes) -> CommandResult:
-        answer = self._ask(lambda protocol, now: protocol.command(message, payload, now), message.name)
+        # Whether it was executed is not known, so no command may follow it; STOP and PING still may.
+        if self._unanswered is not None:
+            raise LinkError(
+                f"link to {self.port}",
+                received=f"no answer to {self._unanswered}, so no more commands",
+                remedy="open a new link and arm again",
+            )
+        try:
+            answer = self._ask(lambda protocol, now: protocol.command(message, payload, now), message.name)
+        except LinkError:
+            self._unanswered = message.name
+            raise
         assert isinstance(answer, CommandResult)
         return answer
 

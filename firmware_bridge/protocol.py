@@ -116,7 +116,9 @@ class HostProtocol:
         return key
 
     def forget(self, key: Key) -> None:
-        """Stops sending a query again. A command is never forgotten: those behind it wait for it."""
+        """Gives up on a request. Giving up on a command gives up on all: those behind it could not be executed."""
+        if key[0] >= c.FIRST_COMMAND:
+            self._commands.clear()
         self._queries.pop(key, None)
 
     def take_outgoing(self) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -176,6 +177,20 @@ def test_a_firmware_that_vanishes_ends_the_link(start: Start) -> None:
         link.arm()
         firmware.close()
         assert f"link to {firmware.port} is down; received" in error_of(link.telemetry)
+
+
+def test_after_an_unanswered_command_only_stop_and_ping_go_on(start: Start) -> None:
+    with start(lockstep=False, link_timeout_ticks=4000, stall_limit_ticks=40000) as firmware:
+        link = Link(firmware.port, timeout=0.3)
+        os.kill(firmware.pid, signal.SIGSTOP)
+        assert "expected an answer to ARM within 0.3 s; received none" in error_of(link.arm)
+        os.kill(firmware.pid, signal.SIGCONT)
+        assert error_of(lambda: link.send_chunk(0, 5, [[0, 0]])) == (
+            f"link to {firmware.port}; received no answer to ARM, so no more commands; open a new link and arm again"
+        )
+        time.sleep(0.2)
+        assert link.stop().state is State.STOPPED
+        link.close()
 
 
 def test_a_hundred_hosts_after_one_another_find_the_same_firmware(start: Start) -> None:

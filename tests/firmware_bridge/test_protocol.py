@@ -63,6 +63,16 @@ def test_a_forgotten_query_is_not_sent_again() -> None:
     assert protocol.resend(9.0) is None
 
 
+def test_giving_up_a_command_gives_up_all_that_wait_behind_it() -> None:
+    protocol = HostProtocol(SESSION)
+    keys = [protocol.command(c.MessageType.ARM, b"", now=0.0) for _ in range(6)]
+    protocol.take_outgoing()
+    protocol.forget(keys[0])
+    assert protocol.resend(9.0) is None
+    protocol.receive(result(1), now=9.0)
+    assert protocol.take_outgoing() == b""
+
+
 def test_stop_passes_everything_that_waits() -> None:
     protocol = HostProtocol(SESSION)
     protocol.command(c.MessageType.ARM, b"", now=0.0)

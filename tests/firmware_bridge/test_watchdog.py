@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import signal
 import subprocess
 import sys
@@ -204,3 +205,21 @@ def test_killing_the_host_in_mid_motion_stops_the_arm_until_it_is_armed_again(st
         link.send_chunk(here.tick + 40, 40, [[0, 0]])
         while link.telemetry().setpoints.any():
             assert time.monotonic() < deadline + 20
+
+
+def test_a_firmware_that_lost_its_ticks_trips_and_does_not_run_after_them(start: Start, tmp_path: Path) -> None:
+    trace = tmp_path / "trace.csv"
+    firmware = start(lockstep=False, trace=trace, link_timeout_ticks=4000, stall_limit_ticks=100)
+    with Link(firmware.port) as link:
+        link.arm()
+        link.send_chunk(link.telemetry().tick + 40, 20000, [[1, 1]])
+        time.sleep(0.3)
+        os.kill(firmware.pid, signal.SIGSTOP)
+        time.sleep(1.0)  # 400 ticks
+        os.kill(firmware.pid, signal.SIGCONT)
+        telemetry = link.telemetry()
+        assert (telemetry.state, telemetry.trip) == (State.STOPPED, Trip.TICK_STALL)
+        assert telemetry.counters["lost_ticks"] > 300
+    rows = trace_rows(trace)
+    gap = next(i for i in range(1, len(rows)) if rows[i]["tick"] > rows[i - 1]["tick"] + 100)
+    assert all(row["x"] == rows[gap - 1]["x"] for row in rows[gap:])

@@ -101,7 +101,7 @@ enum hyt_chunk_flag {
 
 // Events that are counted; indices into the counters.
 enum hyt_counter {
-    HYT_COUNT_FRAMES = 0,  // good frames of the current session
+    HYT_COUNT_FRAMES = 0,  // good frames of the session in force, HELLO and STOP apart
     HYT_COUNT_BAD_FRAMING = 1,  // frames that are no COBS, too short or too long
     HYT_COUNT_BAD_CRC = 2,  // frames whose CRC-32 is wrong (damage, or another schema)
     HYT_COUNT_BAD_VERSION = 3,  // good frames of another protocol version, HELLO apart
