@@ -13,10 +13,13 @@ from hyt.runtime.contract import Action, ActionDimension
 
 @dataclass(frozen=True)
 class Timings:
-    """Where the time of one answer went, in seconds; a phase that did not run is 0.
+    """Where the time of one answer went, in seconds.
 
-    vision: images to image tokens; prefill: the prefix; thought: thought tokens; decode: action tokens; total: the
-    whole call, checks and text included.
+    vision:  images to image tokens, whichever answer on this observation needed them first
+    prefill: the prefix, likewise
+    thought: thought tokens; 0 without a thought
+    decode:  action tokens; 0 without an action
+    total:   this call from beginning to end, checks and text included
     """
 
     vision: float = 0.0

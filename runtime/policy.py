@@ -173,9 +173,9 @@ class Policy:
         written = self._backend.think(until, None)
         seconds = written.seconds
         timings = Timings(
-            vision=seconds["vision"],
-            prefill=seconds["prefill"],
-            thought=seconds["decode"],
+            vision=seconds.vision,
+            prefill=seconds.prefill,
+            thought=seconds.decode,
             total=time.monotonic() - start,
         )
         return Thought(self.prompt.decode(written.tokens.tolist()), written.tokens, written.finished, timings)
@@ -183,10 +183,10 @@ class Policy:
     def _chunk(self, decoded: Decoded, start: float, thought: Timings | None = None) -> ActionChunk:
         seconds = decoded.seconds
         timings = Timings(
-            vision=seconds["vision"] if thought is None else thought.vision,
-            prefill=seconds["prefill"] if thought is None else thought.prefill,
+            vision=seconds.vision,
+            prefill=seconds.prefill,
             thought=0.0 if thought is None else thought.thought,
-            decode=seconds["decode"],
+            decode=seconds.decode,
             total=time.monotonic() - start,
         )
         return self._table.chunk(decoded.tokens, decoded.probabilities, timings)

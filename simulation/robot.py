@@ -9,6 +9,7 @@ the simulation.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -76,6 +77,17 @@ def arm_firmware(limits: npt.NDArray[np.float64], initial: npt.NDArray[np.float6
     )
 
 
+def start_firmware(arm: MetaWorldArm) -> FirmwareProcess:
+    """The firmware of the simulated arm as a process in lockstep; raises LinkError when it does not start."""
+    config = arm_firmware(arm.limits, np.append(arm.setpoint, 0.0))
+    # Ctrl-C reaches every process of the terminal; the firmware must outlive it to be disarmed. It inherits the mask.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        return FirmwareProcess(config, lockstep=True)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
 class SimulatedRobot:
     """One Meta-World task; a `hyt.runtime.robot.Robot`.
 
@@ -97,11 +109,9 @@ class SimulatedRobot:
             self._limits = self.arm.limits
             self._firmware: FirmwareProcess | None = None
             if port is None:
-                config = arm_firmware(self._limits, np.append(self.arm.setpoint, 0.0))
-                self._firmware = FirmwareProcess(config, lockstep=True)
-                stack.callback(self._firmware.close)
-            self._link = Link(self._firmware.port if self._firmware else port)
-            stack.enter_context(self._link)
+                self._firmware = stack.enter_context(start_firmware(self.arm))
+                port = self._firmware.port
+            self._link = stack.enter_context(Link(port))
             axes = [(axis.name, axis.unit) for axis in self._link.info.axes]
             points = contract.action.steps * self._control_steps * len(axes)
             check_axes(self.name, self._dimensions, axes, self._link.info.max_points, points)
@@ -198,9 +208,6 @@ class SimulatedRobot:
         distance = np.abs(target - self._point)[:3].max()
         ticks = max(round(distance / _HOMING_SPEED * TICK_HZ), TICKS_PER_CONTROL_STEP)
         start = self._send(target[None], ticks)
-        for tick in range(start + _PING_TICKS, start + ticks, _PING_TICKS):
-            self._run_until(tick)
-            self._exchange()
         self._run_until(start + ticks)
         self._simulated_until = self._tick
 
@@ -223,8 +230,11 @@ class SimulatedRobot:
         """Let the firmware come to `tick`; returns its setpoint (4,) there, in physical units."""
         while self._tick < tick:
             if self._firmware is not None:
-                self._point = self._firmware.advance(tick - self._tick)[-1]
-                self._tick = tick
+                ticks = min(tick, self._heard + _PING_TICKS) - self._tick
+                self._point = self._firmware.advance(ticks)[-1]
+                self._tick += ticks
+                if self._tick == self._heard + _PING_TICKS:
+                    self._exchange()  # feeds the link watchdog, as the link's own heartbeat does in real time
             else:
                 time.sleep((tick - self._tick) / self._link.info.tick_hz)
                 self._exchange()
@@ -233,7 +243,7 @@ class SimulatedRobot:
     def _exchange(self) -> None:
         """Hear from the firmware; raises LinkError when it has stopped by itself."""
         self._telemetry = self._link.telemetry()
-        self._tick = self._telemetry.tick
+        self._tick = self._heard = self._telemetry.tick
         self._point = np.array(self._telemetry.setpoints, dtype=np.float64)
         if self._armed and self._telemetry.state == State.STOPPED:
             raise LinkError(

@@ -11,24 +11,31 @@ from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
+class Seconds:
+    """Time by phase: vision and prefill of the observation and its prefix, whichever call computed them, decode of the
+    tokens of this call."""
+
+    vision: float
+    prefill: float
+    decode: float
+
+
+@dataclass(frozen=True)
 class Decoded:
-    """Action tokens int32 (K,), their probabilities float32 (K,), seconds by phase: vision, prefill, decode, total."""
+    """Action tokens int32 (K,) and their probabilities among the action tokens, float32 (K,)."""
 
     tokens: NDArray[np.int32]
     probabilities: NDArray[np.float32]
-    seconds: Mapping[str, float]
+    seconds: Seconds
 
 
 @dataclass(frozen=True)
 class Written:
-    """A thought as far as it has been written.
-
-    tokens: int32 (n,), all of it without its end token; seconds: of this call, by phase (decode: the thought tokens).
-    """
+    """A thought as far as it has been written: int32 (n,), all of it without its end token, and whether it ended."""
 
     tokens: NDArray[np.int32]
     finished: bool
-    seconds: Mapping[str, float]
+    seconds: Seconds
 
 
 class Backend(Protocol):

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyt.errors import BundleError, HytError, InputError
-from hyt.runtime.backends.base import Decoded, Written
+from hyt.runtime.backends.base import Decoded, Seconds, Written
 from hyt.runtime.bundle import Bundle
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class CoreBackend:
                 str(bundle.language),
                 str(bundle.vision),
                 threads=threads,
+                vocab_size=contract.vocab_size,
                 image_count=len(contract.cameras),
                 max_text_tokens=contract.max_text_positions(),
                 max_thought_tokens=contract.thought.max_tokens,
@@ -68,7 +69,7 @@ class CoreBackend:
     def think(self, until: float | None, max_steps: int | None) -> Written:
         """Write on at the open thought."""
         result = self._call(lambda session: session.think(until, max_steps))
-        return Written(np.asarray(result.tokens, dtype=np.int32), bool(result.finished), dict(result.timings))
+        return Written(np.asarray(result.tokens, dtype=np.int32), result.finished, _seconds(result.timings))
 
     def act_after_thought(self) -> Decoded:
         """Decode the action behind the finished thought."""
@@ -99,5 +100,9 @@ def _decoded(result: _core.ActResult) -> Decoded:
     return Decoded(
         np.asarray(result.tokens, dtype=np.int32),
         np.asarray(result.probabilities, dtype=np.float32),
-        dict(result.timings),
+        _seconds(result.timings),
     )
+
+
+def _seconds(timings: _core.Timings) -> Seconds:
+    return Seconds(timings["vision"], timings["prefill"], timings["decode"])

@@ -147,7 +147,7 @@ def bench_table(phases: Mapping[str, Summary], report: Mapping[str, Any]) -> Tab
         table.add_column(column, justify="right")
     for phase, summary in phases.items():
         share = report["share"].get(phase)
-        kind = "bandwidth" if phase.endswith("token") else "arithmetic"
+        kind = "bandwidth" if phase.endswith("token") else "float32 arithmetic"
         table.add_row(
             phase,
             *(f"{value:.2f}" for value in (summary.p50_ms, summary.p99_ms, summary.max_ms)),

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
@@ -66,19 +67,20 @@ class RobotResult:
 
 def results_table(results: Sequence[RobotResult]) -> Table:
     """One row a robot; the latency is the policy's whole answer."""
-    table = Table(title="success through the firmware", title_justify="left")
+    modalities = ", ".join(dict.fromkeys(result.modality for result in results))
+    table = Table(
+        title=f"{modalities}, through the firmware", title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False
+    )
     table.add_column("robot", overflow="fold")
-    table.add_column("mode")
-    for name in ("solved", "95% interval", "decisions", "p50 ms", "p99 ms", "late", "ticks", "rejected frames"):
+    for name in ("solved", "95%\nWilson", "decisions", "p50\nms", "p99\nms", "late", "ticks", "bad\nframes"):
         table.add_column(name, justify="right")
     for result in results:
         low, high = wilson_interval(result.successes, len(result.episodes))
         answer = result.latencies()["policy"]
         table.add_row(
             Text(result.robot.rpartition("/")[2]),
-            result.modality,
             f"{result.successes}/{len(result.episodes)}",
-            f"{low:.0%} to {high:.0%}",
+            f"{100 * low:.0f}-{100 * high:.0f}%",
             str(result.decisions),
             f"{answer.p50_ms:.1f}",
             f"{answer.p99_ms:.1f}",

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyt.runtime.actions import ActionChunk
-from hyt.runtime.backends.base import Decoded, Written
+from hyt.runtime.backends.base import Decoded, Seconds, Written
 from hyt.runtime.bundle import Bundle
 from hyt.runtime.contract import Contract
 from hyt.runtime.observation import Observation
 from hyt.runtime.policy import Policy
 from hyt.runtime.robot import Outcome
 
-SECONDS = {"vision": 0.004, "prefill": 0.003, "decode": 0.002, "total": 0.009}
+SECONDS = Seconds(vision=0.004, prefill=0.003, decode=0.002)
 
 
 @dataclass

@@ -37,8 +37,7 @@ def test_the_layout_is_images_then_bos_state_text_newline() -> None:
 @given(st.lists(st.floats(-3, 3, width=32), min_size=4, max_size=4))
 def test_state_tokens_are_numpys_bins(values: list[float]) -> None:
     state = np.array(values, np.float32)
-    edges = np.linspace(-1, 1, SHAPE.state_bins + 1)
-    bins = np.clip(np.digitize(state.astype(np.float64), edges) - 1, 0, SHAPE.state_bins - 1)
+    bins = np.clip(np.floor((state.astype(np.float64) + 1) / 2 * SHAPE.state_bins), 0, SHAPE.state_bins - 1)
     layout = PROMPT.layout(PROMPT.encode("open"), state)
     assert (layout[3:7] - FIRST_STATE).tolist() == bins.tolist()
 

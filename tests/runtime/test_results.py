@@ -29,9 +29,8 @@ def test_the_dictionary_holds_seeds_counts_interval_latencies_and_counters() -> 
     assert data["firmware"] == {"ticks": 125, "rejected_frames": 0}
 
 
-def test_the_table_has_one_row_a_robot() -> None:
-    console = Console(file=io.StringIO(), width=140, record=True)
+def test_the_table_has_one_row_a_robot_and_fits_a_narrow_terminal() -> None:
+    console = Console(file=io.StringIO(), width=80, record=True)
     console.print(results_table([RESULT]))
     row = next(line for line in console.export_text().splitlines() if "door-open-v3" in line)
-    cells = [cell.strip() for cell in row.strip("│").split("│")]
-    assert cells == ["door-open-v3", "act", "1/2", "9% to 91%", "5", "30.0", "49.6", "1", "125", "0"]
+    assert row.split() == ["door-open-v3", "1/2", "9-91%", "5", "30.0", "49.6", "1", "125", "0"]

@@ -1,0 +1,43 @@
+"""Random tiny bundles: a checkpoint of `checkpoints`, exported.
+
+path = write_bundle(tmp_path)             # tmp_path / "tiny.hyt", the shape of `checkpoints.DEFAULT`
+path = write_arm_bundle(tmp_path)         # its camera, state and actions are the simulated arm's
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import checkpoints
+
+from hyt.export.exporter import export_bundle
+
+ARM = checkpoints.Shape(image_size=128, patch_size=16, steps=1)
+
+
+def write_bundle(folder: Path, shape: checkpoints.Shape = checkpoints.DEFAULT, quantization: str = "q4_0") -> Path:
+    """Export a random checkpoint to `folder / "tiny.hyt"`, on one thread."""
+    checkpoints.write_checkpoint(folder / "tiny", shape)
+    return _export(folder, quantization)
+
+
+def write_arm_bundle(folder: Path, *, steps: int = 1, reach: float = 0.05) -> Path:
+    """The same for the simulated arm: camera corner2 of 128 pixels, up to `reach` metres a step, gripper effort."""
+    checkpoints.write_checkpoint(folder / "tiny", replace(ARM, steps=steps))
+    path = folder / "tiny" / "hyt.json"
+    contract = json.loads(path.read_text())
+    contract["cameras"][0]["name"] = contract["prompt"][0]["camera"] = "corner2"
+    *motion, gripper = contract["action"]["dimensions"]
+    for axis in motion:
+        axis.update(low=-reach, high=reach)
+    gripper.update(low=-1.0, high=1.0, semantics="absolute", relative_to="none")
+    path.write_text(json.dumps(contract))
+    return _export(folder, "q4_0")
+
+
+def _export(folder: Path, quantization: str) -> Path:
+    path = folder / "tiny.hyt"
+    export_bundle(folder / "tiny", path, quantization=quantization, threads=1)
+    return path
