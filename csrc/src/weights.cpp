@@ -4,6 +4,31 @@
 #include "hyt/error.h"
 
 namespace hyt {
+namespace {
+
+// ggml tells of every tensor it repacks. While this lives, only its warnings and errors pass.
+class QuietLog {
+  public:
+    QuietLog() {
+        ggml_log_get(&callback_, &user_);
+        ggml_log_set(pass, this);
+    }
+    ~QuietLog() { ggml_log_set(callback_, user_); }
+    QuietLog(const QuietLog&) = delete;
+    QuietLog& operator=(const QuietLog&) = delete;
+
+  private:
+    static void pass(ggml_log_level level, const char* text, void* user) {
+        const auto* self = static_cast<const QuietLog*>(user);
+        if (level == GGML_LOG_LEVEL_WARN || level == GGML_LOG_LEVEL_ERROR)
+            self->callback_(level, text, self->user_);
+    }
+
+    ggml_log_callback callback_ = nullptr;
+    void* user_ = nullptr;
+};
+
+}  // namespace
 
 Weights::Weights(const Backend& backend, const GgufFile& file) : backend_(backend), file_(file) {}
 
@@ -82,6 +107,7 @@ ggml_tensor* Weights::chosen_rows(const std::string& name, int64_t columns, int6
 }
 
 void Weights::load() {
+    const QuietLog quiet;
     for (auto& [where, context] : contexts_) {
         ggml_backend_buffer_ptr buffer(ggml_backend_alloc_ctx_tensors_from_buft(context.get(), where));
         if (!buffer) throw Error(file_.path() + ": weights", "memory for them", "an allocation failure");

@@ -1,0 +1,117 @@
+// act allocates nothing of its own after warm-up, in any thread: every allocation function of the process is
+// counted. ggml_graph_compute itself makes and frees one empty context a call (in ggml_cpu_init); what an
+// empty graph costs is measured first, and an act may cost that much a graph and nothing more.
+#include <atomic>
+#include <cstdlib>
+#include <filesystem>
+#include <new>
+
+#include "check.h"
+#include "model_file.h"
+
+namespace {
+
+std::atomic<bool> counting{false};
+std::atomic<int> allocations{0};
+
+void count() {
+    if (counting.load(std::memory_order_relaxed)) allocations.fetch_add(1, std::memory_order_relaxed);
+}
+
+}  // namespace
+
+// glibc's own names for the functions that these stand in front of, for this program and all libraries it
+// loads.
+extern "C" {
+void* __libc_malloc(size_t);
+void* __libc_calloc(size_t, size_t);
+void* __libc_realloc(void*, size_t);
+void* __libc_memalign(size_t, size_t);
+
+void* malloc(size_t size) {
+    count();
+    return __libc_malloc(size);
+}
+void* calloc(size_t n, size_t size) {
+    count();
+    return __libc_calloc(n, size);
+}
+void* realloc(void* old, size_t size) {
+    count();
+    return __libc_realloc(old, size);
+}
+void* memalign(size_t alignment, size_t size) {
+    count();
+    return __libc_memalign(alignment, size);
+}
+void* aligned_alloc(size_t alignment, size_t size) {
+    count();
+    return __libc_memalign(alignment, size);
+}
+int posix_memalign(void** out, size_t alignment, size_t size) {
+    count();
+    *out = __libc_memalign(alignment, size);
+    return *out ? 0 : 12;
+}
+}
+
+namespace {
+
+template <typename Call>
+int allocations_of(const Call& call) {
+    allocations = 0;
+    counting = true;
+    call();
+    counting = false;
+    return allocations;
+}
+
+int allocations_of_a_graph() {
+    hyt::Backend backend(1, true);
+    const hyt::Graph graph(8);
+    backend.compute(graph.nodes());
+    return allocations_of([&] { backend.compute(graph.nodes()); });
+}
+
+void check_session(const hyt::SessionConfig& config, int per_graph) {
+    const auto steps = static_cast<int>(config.action_tokens);
+    hyt::Session session(config);
+    const hyt::test::Images images(7);
+    const std::vector<hyt::ImageView> views = images.views();
+    const std::vector<int32_t> layout = hyt::test::layout(9);
+    hyt::ActResult result;
+    // The first act is the warm-up: ggml sizes its work buffer and its threads start.
+    session.observe(views, layout);
+    session.act(3, result);
+    for (int round = 0; round < 3; ++round) {
+        session.observe(views, layout);
+        CHECK(allocations_of([&] { session.act(3, result); }) == per_graph * (1 + steps));
+        CHECK(allocations_of([&] { session.act(3, result); }) == per_graph * steps);
+    }
+    // A thought in between changes nothing about that.
+    session.think_begin(2);
+    session.think({}, 3);
+    session.observe(views, layout);
+    CHECK(allocations_of([&] { session.act(3, result); }) == per_graph * (1 + steps));
+}
+
+}  // namespace
+
+int main() {
+    CHECK(allocations_of([] { std::free(std::malloc(1)); }) == 1);
+    CHECK(allocations_of([] { ::operator delete(::operator new(4)); }) == 1);
+    const int per_graph = allocations_of_a_graph();
+    CHECK(per_graph <= 2);
+    char directory[] = "/tmp/hyt_allocation_XXXXXX";
+    if (!mkdtemp(directory)) return 1;
+    hyt::SessionConfig config = hyt::test::write_model(directory, true);
+    for (const bool own_kernels : {true, false}) {
+        for (const int threads : {1, 2}) {
+            config.threads = threads;
+            config.own_kernels = own_kernels;
+            check_session(config, per_graph);
+        }
+    }
+    std::filesystem::remove_all(directory);
+    return hyt::test::failures;
+}
