@@ -108,8 +108,14 @@ class FirmwareProcess:
         command += ["--lockstep"] if lockstep else []
         command += ["--trace", str(trace)] if trace is not None else []
         try:
+            # A session of its own: a microcontroller does not hear the Ctrl-C of our terminal.
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, bufsize=0
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                bufsize=0,
+                start_new_session=True,
             )
         except OSError as error:
             raise LinkError(PROGRAM, expected="it to start", received=str(error), remedy="install hyt again") from error

@@ -121,6 +121,13 @@ def test_a_lockstep_program_does_not_outlive_its_simulator(program: Path) -> Non
         time.sleep(0.02)
 
 
+@pytest.mark.parametrize("lockstep", [True, False])
+def test_the_program_is_not_in_the_terminals_process_group_so_ctrl_c_does_not_reach_it(
+    start: Start, lockstep: bool
+) -> None:
+    assert os.getpgid(start(lockstep=lockstep).pid) != os.getpgid(0)
+
+
 def test_in_real_time_ticks_pass_by_the_clock_and_sigterm_ends_it(start: Start) -> None:
     with start(lockstep=False, tick_hz=1000) as firmware:
         with Link(firmware.port) as link:
