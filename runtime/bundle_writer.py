@@ -42,7 +42,8 @@ def write_bundle(target: Path, *, force: bool = False) -> Iterator[Path]:
         _put_in_place(fresh, target)
         _flush_directory(target.parent)
     finally:
-        os.close(lock)
+        if lock is not None:
+            os.close(lock)
         # After an exchange this is the old bundle; after a plain rename there is nothing here any more.
         shutil.rmtree(fresh, ignore_errors=True)
 
@@ -102,9 +103,14 @@ def _exchange(a: Path, b: Path) -> bool:
     return bool(renameat2(_AT_FDCWD, os.fsencode(a), _AT_FDCWD, os.fsencode(b), _RENAME_EXCHANGE) == 0)
 
 
-def _lock(directory: Path) -> int:
+def _lock(directory: Path) -> int | None:
+    """Lock a directory for this process's life; None where another holds it or the file system knows no locks."""
     descriptor = os.open(directory, os.O_RDONLY)
-    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
     return descriptor
 
 
@@ -113,12 +119,10 @@ def _remove_abandoned(parent: Path, prefix: str) -> None:
     for path in parent.iterdir():
         if not path.name.startswith(prefix) or path.is_symlink() or not path.is_dir():
             continue
-        try:
-            lock = _lock(path)
-        except OSError:
-            continue  # another writer holds it, or it is not ours to open
-        os.close(lock)
-        shutil.rmtree(path, ignore_errors=True)
+        lock = _lock(path)
+        if lock is not None:
+            os.close(lock)
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _umask() -> int:
