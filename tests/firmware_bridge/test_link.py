@@ -181,9 +181,9 @@ def test_a_firmware_that_vanishes_ends_the_link(start: Start) -> None:
 
 def test_after_an_unanswered_command_only_stop_and_ping_go_on(start: Start) -> None:
     with start(lockstep=False, link_timeout_ticks=4000, stall_limit_ticks=40000) as firmware:
-        link = Link(firmware.port, timeout=0.3)
+        link = Link(firmware.port, timeout=1.0)
         os.kill(firmware.pid, signal.SIGSTOP)
-        assert "expected an answer to ARM within 0.3 s; received none" in error_of(link.arm)
+        assert "expected an answer to ARM within 1 s; received none" in error_of(link.arm)
         os.kill(firmware.pid, signal.SIGCONT)
         assert error_of(lambda: link.send_chunk(0, 5, [[0, 0]])) == (
             f"link to {firmware.port}; received no answer to ARM, so no more commands; open a new link and arm again"
@@ -256,7 +256,7 @@ def test_in_lockstep_the_clock_is_the_last_tick_heard(start: Start) -> None:
 
 
 def test_in_real_time_the_clock_foretells_the_tick_and_heartbeats_keep_the_arm_armed(start: Start) -> None:
-    with start(lockstep=False, link_timeout_ticks=80, stall_limit_ticks=4000) as firmware, Link(firmware.port) as link:
+    with start(lockstep=False, link_timeout_ticks=400, stall_limit_ticks=4000) as firmware, Link(firmware.port) as link:
         link.arm()
         time.sleep(1.5)
         before = link.clock.now()

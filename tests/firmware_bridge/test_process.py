@@ -131,10 +131,14 @@ def test_the_program_is_not_in_the_terminals_process_group_so_ctrl_c_does_not_re
 def test_in_real_time_ticks_pass_by_the_clock_and_sigterm_ends_it(start: Start) -> None:
     with start(lockstep=False, tick_hz=1000) as firmware:
         with Link(firmware.port) as link:
-            first, at = link.telemetry().tick, time.monotonic()
+            before = time.monotonic()
+            first = link.telemetry().tick
+            after = time.monotonic()
             time.sleep(0.5)
+            least = time.monotonic() - after
             ticks = link.telemetry().tick - first
-        assert ticks == pytest.approx((time.monotonic() - at) * 1000, rel=0.1)
+            most = time.monotonic() - before
+        assert least * 1000 - 50 <= ticks <= most * 1000 + 50  # a busy machine runs late ticks a little later
 
 
 def test_the_real_time_emergency_stop_is_a_signal(start: Start) -> None:

@@ -169,7 +169,7 @@ def test_a_second_session_while_armed_stops_the_first_and_tells_it(
 
 def test_killing_the_host_in_mid_motion_stops_the_arm_until_it_is_armed_again(start: Start, tmp_path: Path) -> None:
     trace = tmp_path / "trace.csv"
-    timeout = 80  # 0.2 s
+    timeout = 200  # 0.5 s
     firmware = start(lockstep=False, trace=trace, link_timeout_ticks=timeout, stall_limit_ticks=4000)
     host = textwrap.dedent(
         """
@@ -185,7 +185,7 @@ def test_killing_the_host_in_mid_motion_stops_the_arm_until_it_is_armed_again(st
     with subprocess.Popen([sys.executable, "-c", host, firmware.port], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"moving\n"
-        time.sleep(0.6)  # several timeouts, in which heartbeats alone keep it going
+        time.sleep(1.5)  # three timeouts, in which heartbeats alone keep it going
         process.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + 20
     while not any(row["state"] == State.STOPPED for row in trace_rows(trace)):
@@ -217,7 +217,9 @@ def test_a_firmware_that_lost_its_ticks_trips_and_does_not_run_after_them(start:
         os.kill(firmware.pid, signal.SIGSTOP)
         time.sleep(1.0)  # 400 ticks
         os.kill(firmware.pid, signal.SIGCONT)
-        telemetry = link.telemetry()
+        deadline = time.monotonic() + 20
+        while (telemetry := link.telemetry()).state is State.ARMED:
+            assert time.monotonic() < deadline
         assert (telemetry.state, telemetry.trip) == (State.STOPPED, Trip.TICK_STALL)
         assert telemetry.counters["lost_ticks"] > 300
     rows = trace_rows(trace)

@@ -159,7 +159,9 @@ def test_stop_is_obeyed_whatever_its_session(start: Start, wire_to: Any) -> None
     wire.hello()
     command(wire, MessageType.ARM, 1)
     wire.say(MessageType.STOP, STOP.pack(3), session=12345)
-    wire.expect(lambda f: f.type == MessageType.TELEMETRY and parse_telemetry(f).state is State.STOPPED)
+    for session in (12345, 7):  # the answer, and the news to the session in force
+        frame = wire.expect(lambda f, session=session: f.type == MessageType.TELEMETRY and f.session == session)
+        assert parse_telemetry(frame).state is State.STOPPED
     assert command(wire, MessageType.ARM, 2).result is Result.LATCHED
 
 

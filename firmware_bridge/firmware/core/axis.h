@@ -4,11 +4,16 @@
 // Positions are int32 micro-units on the wire and int64 in 1/4096 micro-unit here; velocities are per tick
 // and accelerations per tick squared, so a tick costs no division by the tick rate and no floating point.
 //
-// What is promised of every position that leaves an axis, whatever its targets are:
-//   low <= position <= high;
-//   |step of a tick| <= max_velocity / tick_hz, and |change of that step| <= max_acceleration / tick_hz^2,
-//   both to the rounding of the wire (1 micro-unit); a limit of 0 is no limit; except in hyt_axis_freeze,
-//   which stops in one tick because it was configured to.
+// What is promised of every setpoint that leaves an axis, whatever its targets are:
+//
+//   1. low <= setpoint <= high.
+//
+//   2. It moves by at most max_velocity / tick_hz in a tick, to the rounding of the wire (1 micro-unit).
+//
+//   3. That step changes by at most max_acceleration / tick_hz^2 a tick, to the same rounding; not so in
+//      hyt_axis_freeze, which stops within one tick because it was configured to.
+//
+// A limit of 0 is no limit.
 #ifndef HYT_AXIS_H
 #define HYT_AXIS_H
 

@@ -112,12 +112,12 @@ static void stop(struct hyt_firmware* firmware, const struct hyt_frame* frame) {
         return;
     }
     hyt_trip(firmware, HYT_TRIP_STOP_FRAME);
-    hyt_send_telemetry(firmware, hyt_get_u32(frame->payload + HYT_STOP_AT_ECHO));
+    hyt_send_telemetry(firmware, frame->session, hyt_get_u32(frame->payload + HYT_STOP_AT_ECHO));
 }
 
 static void query(struct hyt_firmware* firmware, const struct hyt_frame* frame) {
     if (frame->type == HYT_PING && frame->payload_size == HYT_PING_SIZE) {
-        hyt_send_telemetry(firmware, hyt_get_u32(frame->payload + HYT_PING_AT_ECHO));
+        hyt_send_telemetry(firmware, frame->session, hyt_get_u32(frame->payload + HYT_PING_AT_ECHO));
     } else if (frame->type == HYT_DESCRIBE && frame->payload_size == HYT_DESCRIBE_SIZE &&
                frame->payload[HYT_DESCRIBE_AT_INDEX] < firmware->motion.axis_count) {
         hyt_send_axis(firmware, frame->payload[HYT_DESCRIBE_AT_INDEX]);

@@ -110,7 +110,7 @@ void hyt_firmware_tick(struct hyt_firmware* firmware, uint32_t due) {
         due = 1;
     }
     for (; due > 0; --due) run_tick(firmware);
-    if (firmware->announce) hyt_send_telemetry(firmware, 0);
+    if (firmware->announce) hyt_send_telemetry(firmware, firmware->session.id, 0);
 }
 
 void hyt_firmware_receive(struct hyt_firmware* firmware, const uint8_t* bytes, size_t size) {
@@ -127,7 +127,7 @@ void hyt_firmware_receive(struct hyt_firmware* firmware, const uint8_t* bytes, s
                 continue;
             case HYT_RECEIVE_FRAME:
                 hyt_dispatch(firmware, &frame);
-                if (firmware->announce) hyt_send_telemetry(firmware, 0);
+                if (firmware->announce) hyt_send_telemetry(firmware, firmware->session.id, 0);
         }
     }
 }

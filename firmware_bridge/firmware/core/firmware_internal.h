@@ -18,7 +18,7 @@ void hyt_dispatch(struct hyt_firmware* firmware, const struct hyt_frame* frame);
 void hyt_send_refuse(struct hyt_firmware* firmware, uint32_t session);
 void hyt_send_welcome(struct hyt_firmware* firmware);
 void hyt_send_axis(struct hyt_firmware* firmware, uint8_t index);
-void hyt_send_telemetry(struct hyt_firmware* firmware, uint32_t echo);
+void hyt_send_telemetry(struct hyt_firmware* firmware, uint32_t session, uint32_t echo);
 void hyt_send_result(struct hyt_firmware* firmware, uint32_t session, const struct hyt_answer* answer);
 
 #endif

@@ -64,7 +64,7 @@ static uint8_t telemetry_flags(struct hyt_firmware* firmware) {
                      (running ? HYT_TELEMETRY_FLAG_RUNNING : 0));
 }
 
-void hyt_send_telemetry(struct hyt_firmware* firmware, uint32_t echo) {
+void hyt_send_telemetry(struct hyt_firmware* firmware, uint32_t session, uint32_t echo) {
     uint8_t* payload = firmware->payload;
     const uint8_t axes = firmware->motion.axis_count;
     hyt_put_u32(payload + HYT_TELEMETRY_AT_ECHO, echo);
@@ -80,8 +80,8 @@ void hyt_send_telemetry(struct hyt_firmware* firmware, uint32_t echo) {
         hyt_put_u32(payload + HYT_TELEMETRY_SIZE + 4 * i,
                     (uint32_t)hyt_axis_setpoint(&firmware->motion.axes[i]));
     }
-    firmware->announce = false;
-    send(firmware, HYT_TELEMETRY, firmware->session.id, (size_t)(HYT_TELEMETRY_SIZE + 4 * axes));
+    if (session == firmware->session.id) firmware->announce = false;
+    send(firmware, HYT_TELEMETRY, session, (size_t)(HYT_TELEMETRY_SIZE + 4 * axes));
 }
 
 void hyt_send_result(struct hyt_firmware* firmware, uint32_t session, const struct hyt_answer* answer) {
