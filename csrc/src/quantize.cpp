@@ -12,14 +12,6 @@
 namespace hyt {
 namespace {
 
-// A weight type: ggml can write it from float and read it back. Q8_1 and Q8_K hold activations only.
-bool is_weight_type(ggml_type type) {
-    if (type == GGML_TYPE_F32 || type == GGML_TYPE_F16 || type == GGML_TYPE_BF16) return true;
-    const ggml_type_traits* traits = ggml_get_type_traits(type);
-    return traits->is_quantized && traits->to_float && traits->from_float_ref && type != GGML_TYPE_Q8_1 &&
-           type != GGML_TYPE_Q8_K;
-}
-
 // ggml writes the K types as "q4_K"; our names are lower case throughout.
 std::string type_name(ggml_type type) {
     std::string name = ggml_type_name(type);
@@ -43,10 +35,23 @@ ggml_type checked_type(const std::string& name, int64_t rows, int64_t columns) {
                     "at least one row and columns divisible by " + std::to_string(block),
                     "(" + std::to_string(rows) + ", " + std::to_string(columns) + ")");
     }
+    // Beyond this, sizes in bytes could wrap around.
+    if (rows > (int64_t{1} << 40) / columns) {
+        throw Error("matrix to quantise as " + name, "at most 2^40 elements",
+                    "(" + std::to_string(rows) + ", " + std::to_string(columns) + ")");
+    }
     return type;
 }
 
 }  // namespace
+
+// ggml can write it from float and read it back, and it is not Q8_1 or Q8_K, which hold activations only.
+bool is_weight_type(ggml_type type) {
+    if (type == GGML_TYPE_F32 || type == GGML_TYPE_F16 || type == GGML_TYPE_BF16) return true;
+    const ggml_type_traits* traits = ggml_get_type_traits(type);
+    return traits->is_quantized && traits->to_float && traits->from_float_ref && type != GGML_TYPE_Q8_1 &&
+           type != GGML_TYPE_Q8_K;
+}
 
 std::vector<std::string> quantization_types() {
     std::vector<std::string> names;

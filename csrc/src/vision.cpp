@@ -57,10 +57,10 @@ VisionEncoder::VisionEncoder(Backend& backend, const GgufFile& file, int64_t ima
 void VisionEncoder::declare_weights() {
     const int64_t hidden = params_.hidden, wide = params_.feed_forward, patch = params_.patch_size;
     patch_weight_ =
-        weights_.table("v.patch_embd.weight", {patch, patch, 3, hidden}, params_.patch_values(), hidden);
+        weights_.array("v.patch_embd.weight", {patch, patch, 3, hidden}, params_.patch_values(), hidden);
     patch_bias_ = weights_.vector({"v.patch_embd.bias"}, {hidden});
     positions_ =
-        weights_.table("v.position_embd.weight", {hidden, params_.patches()}, hidden, params_.patches());
+        weights_.array("v.position_embd.weight", {hidden, params_.patches()}, hidden, params_.patches());
     for (int64_t i = 0; i < params_.layers; ++i) {
         const std::string p = "v.blk." + std::to_string(i) + ".";
         Layer layer{};

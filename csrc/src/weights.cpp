@@ -2,6 +2,7 @@
 #include "hyt/weights.h"
 
 #include "hyt/error.h"
+#include "hyt/quantize.h"
 
 namespace hyt {
 namespace {
@@ -53,14 +54,27 @@ ggml_tensor* Weights::declare(ggml_type type, int64_t columns, int64_t rows, boo
     return tensor;
 }
 
+const GgufTensor& Weights::weight(const std::string& name, const std::vector<int64_t>& shape) const {
+    const GgufTensor& found = file_.tensor(name, shape);
+    if (!is_weight_type(found.type) || !ggml_get_type_traits_cpu(found.type)->vec_dot) {
+        throw Error(file_.path() + ": tensor " + name, "a weight type", ggml_type_name(found.type));
+    }
+    return found;
+}
+
+const GgufTensor& Weights::float_weight(const std::string& name, const std::vector<int64_t>& shape) const {
+    const GgufTensor& found = file_.tensor(name, shape);
+    if (found.type != GGML_TYPE_F32) {
+        throw Error(file_.path() + ": tensor " + name, "type f32", ggml_type_name(found.type));
+    }
+    return found;
+}
+
 ggml_tensor* Weights::vector(const std::vector<std::string>& names, const std::vector<int64_t>& lengths) {
     std::vector<Piece> pieces;
     int64_t total = 0;
     for (size_t i = 0; i < names.size(); ++i) {
-        const GgufTensor& found = file_.tensor(names[i], {lengths[i]});
-        if (found.type != GGML_TYPE_F32) {
-            throw Error(file_.path() + ": tensor " + names[i], "type f32", ggml_type_name(found.type));
-        }
+        const GgufTensor& found = float_weight(names[i], {lengths[i]});
         pieces.push_back({found.data, found.bytes});
         total += lengths[i];
     }
@@ -75,9 +89,9 @@ ggml_tensor* Weights::stacked_matrix(const std::vector<std::string>& names, int6
                                      const std::vector<int64_t>& rows) {
     std::vector<Piece> pieces;
     int64_t total = 0;
-    const ggml_type type = file_.tensor(names[0], {columns, rows[0]}).type;
+    const ggml_type type = weight(names[0], {columns, rows[0]}).type;
     for (size_t i = 0; i < names.size(); ++i) {
-        const GgufTensor& found = file_.tensor(names[i], {columns, rows[i]});
+        const GgufTensor& found = weight(names[i], {columns, rows[i]});
         if (found.type != type) return nullptr;
         pieces.push_back({found.data, found.bytes});
         total += rows[i];
@@ -85,15 +99,20 @@ ggml_tensor* Weights::stacked_matrix(const std::vector<std::string>& names, int6
     return declare(type, columns, total, true, std::move(pieces), names[0]);
 }
 
-ggml_tensor* Weights::table(const std::string& name, const std::vector<int64_t>& shape, int64_t columns,
+ggml_tensor* Weights::table(const std::string& name, int64_t columns, int64_t rows) {
+    const GgufTensor& found = weight(name, {columns, rows});
+    return declare(found.type, columns, rows, false, {{found.data, found.bytes}}, name);
+}
+
+ggml_tensor* Weights::array(const std::string& name, const std::vector<int64_t>& shape, int64_t columns,
                             int64_t rows) {
-    const GgufTensor& found = file_.tensor(name, shape);
+    const GgufTensor& found = float_weight(name, shape);
     return declare(found.type, columns, rows, false, {{found.data, found.bytes}}, name);
 }
 
 ggml_tensor* Weights::chosen_rows(const std::string& name, int64_t columns, int64_t rows,
                                   const std::vector<int32_t>& ids) {
-    const GgufTensor& found = file_.tensor(name, {columns, rows});
+    const GgufTensor& found = weight(name, {columns, rows});
     const size_t row_bytes = ggml_row_size(found.type, columns);
     std::vector<Piece> pieces;
     for (const int32_t id : ids) {

@@ -29,6 +29,13 @@ void write(const std::string& path, const Bytes& bytes) {
 bool loads(const hyt::SessionConfig& config) {
     try {
         hyt::Session session(config);
+        // What loads must also compute.
+        static const hyt::test::Images images(7);
+        hyt::ActResult result;
+        session.observe(images.views(), hyt::test::layout(3));
+        session.act(3, result);
+        session.think_begin(2);
+        session.think({}, 1);
         return true;
     } catch (const hyt::Error& error) {
         const std::string line = error.what();
@@ -67,6 +74,23 @@ void check_changed_bytes(const hyt::SessionConfig& config, const std::string& pa
     CHECK(refused > static_cast<int>(metadata) / 2);
 }
 
+// Every type of ggml in turn for a tensor, whose type stands behind its name, dimension count and extents.
+void check_types(const hyt::SessionConfig& config, const std::string& path,
+                 const std::vector<std::string>& tensors) {
+    const Bytes whole = read(path);
+    for (const std::string& name : tensors) {
+        Bytes bytes = whole;
+        const size_t count = std::string(bytes.data(), bytes.size()).find(name) + name.size();
+        const size_t type = count + 4 + 8 * static_cast<size_t>(bytes[count]);
+        for (int value = 0; value <= GGML_TYPE_COUNT; ++value) {
+            bytes[type] = static_cast<char>(value);
+            write(path, bytes);
+            loads(config);
+        }
+    }
+    write(path, whole);
+}
+
 void check_keys(const std::string& path) {
     const hyt::GgufFile file(path);
     CHECK(file.integer("gemma2.block_count", 1, 10) == 3);
@@ -98,6 +122,12 @@ int main() {
         check_cuts(config, path, metadata);
         check_changed_bytes(config, path, metadata);
     }
+    check_types(config, config.language,
+                {"token_embd.weight", "output_norm.weight", "blk.1.attn_q.weight", "blk.1.attn_output.weight",
+                 "blk.1.ffn_down.weight"});
+    check_types(config, config.vision,
+                {"v.patch_embd.weight", "v.patch_embd.bias", "v.position_embd.weight",
+                 "v.blk.0.attn_q.weight", "mm.0.weight"});
     CHECK(loads(config));
     // All of it fits in a little memory, whatever a damaged count promised.
     rusage usage{};

@@ -1,12 +1,17 @@
 // Quantisation to and from every ggml weight type, by ggml's own code.
 #pragma once
 
+#include <ggml.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 namespace hyt {
+
+// True for a type that a matrix of weights may have; ggml's types for activations and integers are none.
+bool is_weight_type(ggml_type type);
 
 // Names of the types that `quantize` writes: "f32", "f16", "bf16", "q4_0", "q8_0", "q4_k", ...
 std::vector<std::string> quantization_types();

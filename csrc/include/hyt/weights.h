@@ -1,7 +1,8 @@
 // Weights: declared one by one against a GGUF file, then allocated and filled at once.
 //
-// A declaration checks presence, shape and type and gives the tensor that graphs may name at once; its data
-// is there after load(). Nothing is allocated for a file that fails a check.
+// A declaration checks presence, shape and type (float32 for norms and biases, a type that ggml multiplies
+// for matrices) and gives the tensor that graphs may name at once; its data is there after load(). Nothing is
+// allocated for a file that fails a check.
 #pragma once
 
 #include <ggml-cpp.h>
@@ -31,9 +32,11 @@ class Weights {
     ggml_tensor* stacked_matrix(const std::vector<std::string>& names, int64_t columns,
                                 const std::vector<int64_t>& rows);
 
-    // (columns, rows) in plain layout: rows can be looked up. `shape` is the file's shape of the same
-    // elements.
-    ggml_tensor* table(const std::string& name, const std::vector<int64_t>& shape, int64_t columns,
+    // (columns, rows) in plain layout: rows can be looked up.
+    ggml_tensor* table(const std::string& name, int64_t columns, int64_t rows);
+
+    // float32 in plain layout, of the file's shape `shape`, as (columns, rows) over the same elements.
+    ggml_tensor* array(const std::string& name, const std::vector<int64_t>& shape, int64_t columns,
                        int64_t rows);
 
     // (columns, ids.size()): the chosen rows of a matrix, bit by bit as they are in the file.
@@ -55,6 +58,8 @@ class Weights {
         std::vector<Piece> pieces;
     };
 
+    const GgufTensor& weight(const std::string& name, const std::vector<int64_t>& shape) const;
+    const GgufTensor& float_weight(const std::string& name, const std::vector<int64_t>& shape) const;
     ggml_tensor* declare(ggml_type type, int64_t columns, int64_t rows, bool repack,
                          std::vector<Piece> pieces, const std::string& name);
 

@@ -1,0 +1,31 @@
+"""Builds and runs the core's own tests (csrc/tests): damaged files, allocations, vector functions."""
+
+from __future__ import annotations
+
+import site
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_programs_in_csrc_tests_pass() -> None:
+    # Kept between runs: only what changed is compiled again.
+    build = ROOT / "build" / "core-tests"
+    pybind = subprocess.run(
+        [sys.executable, "-m", "pybind11", "--cmakedir"], check=True, capture_output=True, text=True
+    )
+    options = [
+        f"-DCMAKE_PREFIX_PATH={site.getsitepackages()[0]}",
+        f"-Dpybind11_DIR={pybind.strip()}",
+        "-DHYT_BUILD_FIRMWARE=OFF",
+        "-DHYT_BUILD_TESTS=ON",
+    ]
+    for command in (
+        ["cmake", "-S", str(ROOT), "-B", str(build), *options],
+        ["cmake", "--build", str(build), "--target", "hyt_core_tests"],
+        ["ctest", "--test-dir", str(build), "-R", "^core/", "--output-on-failure"],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
