@@ -9,7 +9,6 @@ the simulation.
 
 from __future__ import annotations
 
-import signal
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -77,17 +76,6 @@ def arm_firmware(limits: npt.NDArray[np.float64], initial: npt.NDArray[np.float6
     )
 
 
-def start_firmware(arm: MetaWorldArm) -> FirmwareProcess:
-    """The firmware of the simulated arm as a process in lockstep; raises LinkError when it does not start."""
-    config = arm_firmware(arm.limits, np.append(arm.setpoint, 0.0))
-    # Ctrl-C reaches every process of the terminal; the firmware must outlive it to be disarmed. It inherits the mask.
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        return FirmwareProcess(config, lockstep=True)
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
 class SimulatedRobot:
     """One Meta-World task; a `hyt.runtime.robot.Robot`.
 
@@ -109,7 +97,8 @@ class SimulatedRobot:
             self._limits = self.arm.limits
             self._firmware: FirmwareProcess | None = None
             if port is None:
-                self._firmware = stack.enter_context(start_firmware(self.arm))
+                config = arm_firmware(self._limits, np.append(self.arm.setpoint, 0.0))
+                self._firmware = stack.enter_context(FirmwareProcess(config, lockstep=True))
                 port = self._firmware.port
             self._link = stack.enter_context(Link(port))
             axes = [(axis.name, axis.unit) for axis in self._link.info.axes]

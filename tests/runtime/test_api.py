@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundles import write_bundle
 from fakes import tiny_observation
 
 import hyt
@@ -19,13 +18,8 @@ THREADS = 1  # two would wait for each other on a busy machine
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_bundle(tmp_path_factory.mktemp("bundle"))
-
-
-@pytest.fixture(scope="module")
-def policy(path: Path) -> Iterator[hyt.Policy]:
-    with hyt.load(path, threads=THREADS) as policy:
+def policy(tiny_bundle: Path) -> Iterator[hyt.Policy]:
+    with hyt.load(tiny_bundle, threads=THREADS) as policy:
         yield policy
 
 
@@ -34,12 +28,12 @@ def begin(policy: hyt.Policy) -> None:
     policy.reset(instruction="open the drawer")
 
 
-def test_the_quick_start_runs_as_written_without_torch(path: Path) -> None:
+def test_the_quick_start_runs_as_written_without_torch(tiny_bundle: Path) -> None:
     program = f"""
 import sys, numpy as np
 image, state = np.zeros((28, 28, 3), np.uint8), [0.0, 0.0, 0.0, 0.0]
 import hyt
-policy = hyt.load({str(path)!r}, threads=1)
+policy = hyt.load({str(tiny_bundle)!r}, threads=1)
 policy.reset(instruction="open the drawer")
 chunk = policy.act(hyt.Observation({{"camera0": image}}, state))
 print(chunk.values.shape, chunk.units, chunk.step_time)
@@ -147,8 +141,8 @@ def test_warming_up_changes_no_answer(policy: hyt.Policy) -> None:
     np.testing.assert_array_equal(policy.act(tiny_observation()).probabilities, before.probabilities)
 
 
-def test_a_closed_policy_says_so(path: Path) -> None:
-    policy = hyt.load(path, threads=THREADS)
+def test_a_closed_policy_says_so(tiny_bundle: Path) -> None:
+    policy = hyt.load(tiny_bundle, threads=THREADS)
     policy.reset(instruction="open the drawer")
     policy.close()
     with pytest.raises(hyt.HytError) as caught:
@@ -156,9 +150,9 @@ def test_a_closed_policy_says_so(path: Path) -> None:
     assert str(caught.value) == "policy; expected an open policy; received a closed one; load it again"
 
 
-def test_a_negative_number_of_threads_is_refused(path: Path) -> None:
+def test_a_negative_number_of_threads_is_refused(tiny_bundle: Path) -> None:
     with pytest.raises(hyt.InputError) as caught:
-        hyt.load(path, threads=-1)
+        hyt.load(tiny_bundle, threads=-1)
     assert str(caught.value) == "threads; expected 0 (all physical cores) or more; received -1"
 
 

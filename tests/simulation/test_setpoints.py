@@ -30,7 +30,9 @@ DIMENSIONS = contract().action.dimensions
 
 
 @given(
-    st.lists(st.tuples(*[st.floats(-0.0625, 0.0625, width=32)] * 3, st.floats(-1, 1, width=32)), min_size=1, max_size=4),
+    st.lists(
+        st.tuples(*[st.floats(-0.0625, 0.0625, width=32)] * 3, st.floats(-1, 1, width=32)), min_size=1, max_size=4
+    ),
     st.integers(1, 6),
 )
 def test_deltas_accumulate_in_equal_parts_within_the_limits(values: list[tuple[float, ...]], parts: int) -> None:

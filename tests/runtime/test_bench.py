@@ -1,0 +1,44 @@
+"""Tests of hyt-run bench: its table, its line of JSON, its refusals."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hyt.runtime.cli import main
+from hyt.runtime.machine import STREAM_BYTES, measure_ceiling
+
+PHASES = {"vision", "prefill", "action token", "thought token", "act", "think", "follow"}
+
+
+def test_a_bench_prints_a_table_and_one_line_of_json_and_writes_the_same(
+    tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "bench.json"
+    assert main(["bench", str(tiny_bundle), "--repeat", "3", "--threads", "1", "--json", str(path)]) == 0
+    *table, line = capsys.readouterr().out.splitlines()
+    report = json.loads(line)
+    assert report == json.loads(path.read_text())
+    assert any("thought token" in row for row in table)
+    assert set(report["latency_ms"]) == PHASES
+    assert all(summary["count"] == 3 for summary in report["latency_ms"].values())
+    assert all(0 < s["p50_ms"] <= s["p99_ms"] <= s["max_ms"] for s in report["latency_ms"].values())
+    assert set(report["share"]) == {"vision", "prefill", "action token", "thought token"}
+    assert report["cost"]["weight_bytes"] < report["peak_rss_bytes"]
+    assert report["ceiling"]["threads"] == 1
+
+
+def test_no_answers_are_refused(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", str(tiny_bundle), "--repeat", "0"]) == 5
+    assert capsys.readouterr().err == "hyt-run: --repeat; expected at least 1; received 0\n"
+
+
+def test_the_ceiling_is_that_of_plausible_hardware() -> None:
+    ceiling = measure_ceiling(1)
+    assert STREAM_BYTES >= 256 * 2**20
+    assert 1e8 < ceiling.bytes_per_second < 1e12
+    assert 1e8 < ceiling.flops_per_second < 1e13
+    assert np.isfinite(ceiling.flops_per_second)

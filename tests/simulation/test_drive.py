@@ -1,0 +1,76 @@
+"""Tests of hyt-run drive in the simulator: its table, its JSON, its films, in every mode."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from bundles import write_arm_bundle
+
+from hyt.runtime.bundle import describe_file, open_bundle
+from hyt.runtime.cli import main
+from hyt.runtime.statistics import wilson_interval
+
+ROBOT = "sim:metaworld/drawer-open-v3"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    # Eight steps a chunk: an episode of 500 control steps is thirteen decisions.
+    return write_arm_bundle(tmp_path_factory.mktemp("arm"), steps=8)
+
+
+def test_a_drive_over_two_tasks_reports_seeds_counts_latencies_and_counters(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "act.json"
+    command = ["drive", str(bundle), "--robot", f"{ROBOT},drawer-close-v3", "--episodes", "2", "--seed", "900000"]
+    assert main([*command, "--instruction", "open the drawer", "--threads", "1", "--json", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert printed.count(" seed 900000 ") == printed.count(" seed 900001 ") == 2
+    report = json.loads(path.read_text())
+    assert report["bundle"]["manifest_sha256"] == describe_file(bundle / "manifest.json").sha256
+    assert {"python", "hyt", "numpy", "metaworld"} <= set(report["versions"])
+    assert [robot["robot"] for robot in report["robots"]] == [ROBOT, "sim:metaworld/drawer-close-v3"]
+    steps = open_bundle(bundle).contract.action.steps
+    for robot in report["robots"]:
+        assert robot["instruction"] == "open the drawer"
+        assert [episode["seed"] for episode in robot["episodes"]] == [900000, 900001]
+        assert robot["successes"] == sum(episode["success"] for episode in robot["episodes"])
+        assert robot["wilson_95"] == [round(end, 4) for end in wilson_interval(robot["successes"], 2)]
+        assert robot["latency_ms"]["policy"]["count"] == robot["decisions"]
+        assert robot["firmware"]["rejected_frames"] == robot["firmware"]["rejected_chunks"] == 0
+        assert robot["firmware"]["chunks"] == robot["decisions"] + 2
+        assert robot["firmware"]["ticks"] <= robot["decisions"] * 25 * steps + 2 * 1000
+
+
+def test_a_thinking_drive_is_filmed_with_its_thoughts(bundle: Path, tmp_path: Path) -> None:
+    folder, path = tmp_path / "film", tmp_path / "think.json"
+    command = ["drive", str(bundle), "--robot", ROBOT, "--mode", "think", "--seed", "900000", "--threads", "1"]
+    assert main([*command, "--record", str(folder), "--json", str(path)]) == 0
+    names = [f"drawer-open-v3-think-900000.{kind}" for kind in ("mp4", "png")]
+    assert sorted(file.name for file in folder.iterdir()) == names
+    (robot,) = json.loads(path.read_text())["robots"]
+    assert robot["modality"] == "think"
+    assert robot["latency_ms"]["thought"]["p50_ms"] > 0
+
+
+def test_a_following_drive_takes_the_users_words(bundle: Path, tmp_path: Path) -> None:
+    path = tmp_path / "follow.json"
+    command = ["drive", str(bundle), "--robot", ROBOT, "--mode", "follow", "--instruction", "MOVE left"]
+    assert main([*command, "--seed", "900000", "--threads", "1", "--json", str(path)]) == 0
+    (robot,) = json.loads(path.read_text())["robots"]
+    assert (robot["modality"], robot["instruction"]) == ("follow", "MOVE left")
+
+
+def test_an_onlooker_whose_words_the_policy_does_not_know_is_refused(
+    bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["drive", str(bundle), "--robot", ROBOT, "--mode", "follow", "--threads", "1"]) == 5
+    assert "received unknown 'subtask'" in capsys.readouterr().err
+
+
+def test_several_robots_on_one_port_are_refused(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["drive", str(bundle), "--robot", f"{ROBOT},door-open-v3", "--port", "/dev/ttyACM0"]) == 5
+    assert capsys.readouterr().err == "hyt-run: --port; expected one robot; received 2; drive one task at a time\n"
