@@ -1,0 +1,258 @@
+"""Compare a bundle's tokens with PyTorch on recorded observations of the simulated arm.
+
+    python benchmarks/parity.py CHECKPOINT BUNDLE [--against BUNDLE] [--observations 1000]
+
+The reference is transformers with the weights that the bundle holds (dequantised by gguf-py). act, think and follow are
+decoded by the core; the reference is then fed the same tokens and must make the same choice at every position where its
+two best logits differ by more than twice the difference of the two logits (the measured error at that position). With
+`--against`, the mean difference of the two bundles' actions is told in the robot's units. Prints one JSON line; exits
+with 1 when a choice differs above its margin.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import PaliGemmaForConditionalGeneration
+
+import hyt
+from hyt.export.checkpoint import Checkpoint
+from hyt.export.families import load_model
+from hyt.runtime import _core
+from hyt.simulation import seeds
+from hyt.simulation.metaworld import MetaWorldArm
+from hyt.simulation.tasks import TASKS
+from hyt.training.collect import Disturbance, demonstrate
+from hyt.training.hybrid import Branch, Sequence, hidden_states, normalise, pack, target_logits
+
+Ids = npt.NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the policy would be shown at one decision."""
+
+    instruction: str
+    sub_instruction: str
+    observation: hyt.Observation
+
+
+@dataclass
+class Tally:
+    """Choices of one modality: how many, how many differ from the reference, and the largest logit error."""
+
+    positions: int = 0
+    differing: int = 0
+    above_margin: int = 0
+    largest_error: float = 0.0
+    errors: list[float] = field(default_factory=list)
+
+
+def record(count: int) -> list[Recorded]:
+    """`count` decisions of disturbed expert episodes on the validation seeds, spread over all tasks."""
+    recorded: list[Recorded] = []
+    share = -(-count // len(TASKS))
+    for name, task in TASKS.items():
+        arm = MetaWorldArm(name)
+        mine: list[Recorded] = []
+        for seed in seeds.VALIDATION:
+            episode = demonstrate(arm, seed, Disturbance(episodes=1.0))
+            for i in range(0 if episode is None else len(episode.states)):
+                observation = hyt.Observation({"corner2": episode.images[i]}, episode.states[i])
+                mine.append(Recorded(task.instructions[0], str(episode.sub_instructions[i]), observation))
+            if len(mine) >= share:
+                break
+        arm.close()
+        recorded += mine[:share]
+    return recorded[:count]
+
+
+def reference_model(checkpoint: Path, bundle: Path) -> Any:
+    """transformers' model of the checkpoint with the bundle's weights, dequantised by gguf-py."""
+    model = PaliGemmaForConditionalGeneration.from_pretrained(checkpoint, attn_implementation="eager").eval()
+    parameters = dict(model.named_parameters())
+    with Checkpoint(checkpoint) as source:
+        placed = load_model(source)
+    held = {t.name: t for part in ("language", "vision") for t in gguf.GGUFReader(bundle / f"{part}.gguf").tensors}
+    with torch.no_grad():
+        for plan in (*placed.language, *placed.vision):
+            values = gguf.dequantize(held[plan.name].data, held[plan.name].tensor_type).astype(np.float32) - plan.add
+            target = parameters[_parameter_name(plan.source, parameters)]
+            target.copy_(torch.from_numpy(values.reshape(target.shape)))
+    model.tie_weights()
+    return model
+
+
+def _parameter_name(source: str, parameters: dict[str, Any]) -> str:
+    """transformers renames some saved tensors on loading: `language_model.model.x` becomes `model.language_model.x`."""
+    if source in parameters:
+        return source
+    return "model." + source.replace("language_model.model.", "language_model.")
+
+
+class Core:
+    """A bundle's session with its prompt, so that tokens and logits come from the same weights."""
+
+    def __init__(self, bundle: Path, threads: int) -> None:
+        self.policy = hyt.load(bundle, threads=threads)
+        contract = self.contract = self.policy.contract
+        opened = self.policy.bundle
+        self.session = _core.Session(
+            str(opened.language),
+            str(opened.vision),
+            threads=threads,
+            vocab_size=contract.vocab_size,
+            image_count=1,
+            max_text_tokens=contract.max_text_positions(),
+            max_thought_tokens=contract.thought.max_tokens,
+            action_tokens=contract.action.tokens,
+            action_token_ids=contract.action.token_ids,
+            thought_suppressed_ids=contract.thought.suppressed_ids,
+            thought_end_id=contract.thought.end_id,
+        )
+
+    def layout(self, text: str, observation: hyt.Observation) -> Ids:
+        """The prefix of one observation."""
+        return self.policy.prompt.layout(self.policy.prompt.encode(text), observation.state)
+
+    def decode(self, item: Recorded) -> dict[str, tuple[Ids, list[int]]]:
+        """Per modality: the prefix, and the tag with all tokens the core chose behind it."""
+        tags = self.contract.modalities
+        layout = self.layout(item.instruction, item.observation)
+        other = self.layout(item.sub_instruction, item.observation)
+        self.session.observe([item.observation.images["corner2"]], layout)
+        act = [tags.act, *self.session.act(tags.act).tokens.tolist()]
+        self.session.think_begin(tags.think)
+        thought = self.session.think().tokens.tolist()
+        after = self.session.act_after_thought().tokens.tolist()
+        follow = [tags.follow, *self.session.follow(other, tags.follow).tokens.tolist()]
+        think = [tags.think, *thought, self.contract.thought.end_id, *after]
+        return {"act": (layout, act), "think": (layout, think), "follow": (other, follow)}
+
+
+def compare(core: Core, model: Any, items: list[Recorded], batch_size: int = 32) -> dict[str, Tally]:
+    """Tallies of each modality over all items."""
+    contract = core.contract
+    camera = contract.cameras[0]
+    actions = np.array(contract.action.token_ids)
+    thoughts = np.setdiff1d(np.arange(contract.vocab_size), contract.thought.suppressed_ids)
+    tallies = {name: Tally() for name in ("act", "think", "follow")}
+    for start in range(0, len(items), batch_size):
+        part = items[start : start + batch_size]
+        decoded, logits = [], []
+        for item in part:
+            answers = core.decode(item)
+            decoded.append(answers)
+            logits.append(
+                {m: core.session.logits(p, None, np.array(t[:-1], np.int32)) for m, (p, t) in answers.items()}
+            )
+        pixels = normalise(np.stack([i.observation.images["corner2"] for i in part]), camera.mean, camera.std)
+        for modality, tally in tallies.items():
+            sequences = []
+            for answers in decoded:
+                prefix, tokens = answers[modality]
+                sequences.append(Sequence(prefix[1:].tolist(), (Branch(tokens[:-1], tokens[1:], 1.0),)))
+            side = camera.height // model.config.vision_config.patch_size
+            batch = pack(sequences, side * side)
+            with torch.no_grad():
+                reference = target_logits(model, hidden_states(model, pixels, batch), batch).numpy()
+            first = 0
+            for answers, ours in zip(decoded, logits, strict=True):
+                tokens = answers[modality][1]
+                theirs = reference[first : first + len(tokens) - 1]
+                first += len(tokens) - 1
+                free = len(tokens) - 1 - contract.action.tokens  # thought positions, with the end of the thought
+                forced = modality == "think" and free == contract.thought.max_tokens + 1
+                for position, chosen in enumerate(tokens[1:]):
+                    if forced and position == free - 1:
+                        continue  # a thought that is too long is ended, whatever the logits say
+                    allowed = thoughts if position < free else actions
+                    _count(tally, ours[modality][position][allowed], theirs[position][allowed], allowed, chosen)
+    return tallies
+
+
+def _count(
+    tally: Tally,
+    ours: npt.NDArray[np.float32],
+    theirs: npt.NDArray[np.float32],
+    allowed: npt.NDArray[np.int64],
+    chosen: int,
+) -> None:
+    error = float(np.abs(ours - theirs).max())
+    tally.positions += 1
+    tally.errors.append(error)
+    tally.largest_error = max(tally.largest_error, error)
+    if int(allowed[theirs.argmax()]) != chosen:
+        tally.differing += 1
+        best, second = np.sort(theirs)[-1], np.sort(theirs)[-2]
+        tally.above_margin += bool(best - second > 2 * error)
+
+
+def action_difference(first: Core, second: Core, items: list[Recorded]) -> dict[str, Any]:
+    """Mean absolute difference of two bundles' act actions, per dimension in its unit, and the part of equal tokens."""
+    differences, equal = [], []
+    for item in items:
+        chunks = []
+        for core in (first, second):
+            core.policy.reset(instruction=item.instruction)
+            chunks.append(core.policy.act(item.observation))
+        differences.append(np.abs(chunks[0].values - chunks[1].values).mean(axis=0))
+        equal.append(float(np.mean(chunks[0].tokens == chunks[1].tokens)))
+    mean = np.mean(differences, axis=0)
+    dimensions = first.contract.action.dimensions
+    return {
+        "mean_absolute": {f"{d.name} [{d.unit}]": round(float(v), 6) for d, v in zip(dimensions, mean, strict=True)},
+        "equal_tokens": round(float(np.mean(equal)), 4),
+    }
+
+
+def parity(checkpoint: Path, bundle: Path, against: Path | None, observations: int, threads: int) -> dict[str, Any]:
+    """The comparison as JSON values."""
+    torch.set_num_threads(threads)
+    items = record(observations)
+    core = Core(bundle, threads)
+    tallies = compare(core, reference_model(checkpoint, bundle), items)
+    result: dict[str, Any] = {
+        "observations": len(items),
+        "bundle": core.policy.bundle.manifest.quantization.requested,
+        "modalities": {
+            name: {
+                "positions": tally.positions,
+                "differing": tally.differing,
+                "differing_above_margin": tally.above_margin,
+                "largest_logit_error": round(tally.largest_error, 6),
+                "mean_logit_error": round(float(np.mean(tally.errors)), 6),
+            }
+            for name, tally in tallies.items()
+        },
+    }
+    if against is not None:
+        result["action_difference"] = action_difference(Core(against, threads), core, items)
+    return result
+
+
+def main() -> int:
+    """Run the comparison and print it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoint", type=Path)
+    parser.add_argument("bundle", type=Path)
+    parser.add_argument("--against", type=Path)
+    parser.add_argument("--observations", type=int, default=1000)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    result = parity(options.checkpoint, options.bundle, options.against, options.observations, options.threads)
+    print(json.dumps(result))
+    return int(any(m["differing_above_margin"] for m in result["modalities"].values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
