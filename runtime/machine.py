@@ -1,22 +1,31 @@
-"""What the machine can do, measured in the same run as what is compared with it: memory bandwidth and arithmetic."""
+"""What the machine can do, measured in the same run as what is compared with it: memory bandwidth and arithmetic.
+
+`python -m hyt.runtime.machine THREADS` prints it as JSON, in a process of its own: BLAS takes its number of threads only
+when it is loaded.
+"""
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 
 STREAM_BYTES = 256 * 2**20
 _GEMM = 1024
-_REPEAT = 5
+_REPEAT = 7
+_BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 
 
 @dataclass(frozen=True)
 class Ceiling:
-    """Streaming read in bytes per second on `threads` threads, and float32 matrix products in FLOP per second."""
+    """Streaming read in bytes per second and float32 matrix products in FLOP per second, on `threads` threads."""
 
     threads: int
     bytes_per_second: float
@@ -24,7 +33,14 @@ class Ceiling:
 
 
 def measure_ceiling(threads: int) -> Ceiling:
-    """Best of five: `threads` threads read 256 MiB; numpy, with its own threads, multiplies 1024 x 1024 matrices."""
+    """Best of seven: read 256 MiB in `threads` parts at once; multiply 1024 x 1024 matrices with numpy."""
+    environment = {**os.environ, **dict.fromkeys(_BLAS_THREADS, str(threads))}
+    command = [sys.executable, "-m", "hyt.runtime.machine", str(threads)]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    return Ceiling(**json.loads(result.stdout))
+
+
+def _measure(threads: int) -> Ceiling:
     data = np.ones(STREAM_BYTES // 8, dtype=np.int64)  # touched, so every page is its own
     parts = np.array_split(data, threads)
     with ThreadPoolExecutor(threads) as pool:
@@ -44,3 +60,7 @@ def _best(call: Callable[[], object]) -> float:
         call()
         seconds.append(time.perf_counter() - start)
     return min(seconds)
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(_measure(int(sys.argv[1])))))

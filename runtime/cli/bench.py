@@ -52,7 +52,6 @@ def run(options: argparse.Namespace) -> None:
         phases = measure(policy, instruction, options.repeat)
         backend = dict(policy.info["backend"])
         cost = cost_of(policy.bundle, prefix_length(policy, instruction))
-        # Before the ceiling is measured: its buffers are not the policy's.
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         ceiling = measure_ceiling(int(backend["threads"]))
         report = {
@@ -139,7 +138,7 @@ def bench_table(phases: Mapping[str, Summary], report: Mapping[str, Any]) -> Tab
         caption=f"weights {cost['weight_bytes'] / 2**20:.1f} MiB, "
         f"peak memory {report['peak_rss_bytes'] / 2**20:.0f} MiB; thoughts {rate:.0f} tokens/s; "
         f"this machine reads {ceiling['bytes_per_second'] / 1e9:.1f} GB/s and multiplies float32 at "
-        f"{ceiling['flops_per_second'] / 1e9:.0f} GFLOP/s",
+        f"{ceiling['flops_per_second'] / 1e9:.0f} GFLOP/s (quantised weights multiply in int8, which may be faster)",
         caption_justify="left",
     )
     table.add_column("phase")

@@ -43,4 +43,11 @@ def open_robot(name: str, contract: Contract, port: str | None = None) -> Simula
             received=str(problem),
             remedy="pip install 'hyt[sim]' and the system packages libegl1 libgl1-mesa-dri",
         ) from None
+    except (AttributeError, RuntimeError) as problem:  # what mujoco's import raises without its graphics library
+        raise MissingDependencyError(
+            f"robot {name!r}",
+            expected="headless graphics (MUJOCO_GL=egl or osmesa)",
+            received=str(problem),
+            remedy="install the system packages libegl1 libgl1-mesa-dri",
+        ) from None
     return SimulatedRobot(name.removeprefix(SIMULATOR), contract, port=port)

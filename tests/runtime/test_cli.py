@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import os
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -82,6 +84,18 @@ def test_a_missing_simulator_names_the_extra_to_install(monkeypatch: pytest.Monk
         "pip install 'hyt[sim]' and the system packages libegl1 libgl1-mesa-dri"
     )
     assert caught.value.exit_code == 8
+
+
+def test_missing_graphics_name_the_packages_to_install() -> None:
+    program = "from hyt.runtime.cli.robots import open_robot; open_robot('sim:metaworld/drawer-open-v3', None)"
+    result = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "MUJOCO_GL": "none"}, capture_output=True, text=True
+    )
+    assert result.stderr.splitlines()[-1] == (
+        "hyt.errors.MissingDependencyError: robot 'sim:metaworld/drawer-open-v3'; expected headless graphics "
+        "(MUJOCO_GL=egl or osmesa); received invalid value for environment variable MUJOCO_GL: none; install the "
+        "system packages libegl1 libgl1-mesa-dri"
+    )
 
 
 def test_several_tasks_may_share_one_prefix() -> None:
