@@ -1,7 +1,7 @@
 """The contract between training, export and runtime: what a policy sees, says and means, checked field by field.
 
-A checkpoint carries it as `hyt.json`; a bundle's manifest embeds the same object. Every length, id and unit that two parts
-must agree on stands here once, and `Contract` refuses what does not fit together.
+A checkpoint carries it as `hyt.json`; a bundle's manifest embeds the same object. Every length, id and unit that two
+parts must agree on stands here once, and `Contract` refuses what does not fit together.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class StateDimension(_Strict):
 
 
 class State(_Strict):
-    """The state as text tokens: dimension value -> bin floor((x - low) / (high - low) * bins) -> id first_token_id + bin."""
+    """The state as text tokens: value x -> bin floor((x - low) / (high - low) * bins) -> id first_token_id + bin."""
 
     dimensions: tuple[StateDimension, ...]
     bins: Annotated[int, Field(ge=2, le=65536)]
@@ -133,8 +133,8 @@ class ActionDimension(_Strict):
 class Action(_Strict):
     """Action tokens and what they stand for.
 
-    A chunk is (steps, dimensions), row-major in tokens; token `token_ids[b]` stands for `bin_centers[b]` in [-1, 1], and
-    the value in the robot's unit is low + (center + 1) / 2 * (high - low). Each step lasts `step_time` seconds.
+    A chunk is (steps, dimensions), row-major in tokens; token `token_ids[b]` stands for `bin_centers[b]` in [-1, 1],
+    and the value in the robot's unit is low + (center + 1) / 2 * (high - low). Each step lasts `step_time` seconds.
     """
 
     token_ids: tuple[TokenId, ...]
@@ -227,7 +227,8 @@ class Contract(_Strict):
 def first_problem(error: ValidationError) -> tuple[str, str]:
     """The first problem pydantic found, as (dotted field, message)."""
     problem = error.errors(include_url=False)[0]
-    return ".".join(str(part) for part in problem["loc"]) or "contract", str(problem["msg"])
+    message = str(problem["msg"]).removeprefix("Value error, ")
+    return ".".join(str(part) for part in problem["loc"]) or "contract", message
 
 
 def parse_contract(data: Any, source: str, error: type[HytError] = CheckpointError) -> Contract:

@@ -48,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("directory", type=Path, metavar="DIR", help="collected episodes")
     fit.add_argument("-o", "--output", type=Path, required=True, metavar="CHECKPOINT")
     fit.add_argument("--name", default="metaworld-arm", help="name of the policy (default: %(default)s)")
-    fit.add_argument("--steps", type=_positive, default=5000, help="optimiser steps (default: %(default)s)")
+    fit.add_argument("--steps", type=_positive, default=3500, help="optimiser steps (default: %(default)s)")
     fit.add_argument("--batch", type=_positive, default=32, help="data points a step (default: %(default)s)")
     fit.add_argument("--seed", type=int, default=0, help="of weights and sampling (default: %(default)s)")
     fit.add_argument("--threads", type=_positive, default=2, help="of PyTorch (default: %(default)s)")

@@ -24,7 +24,6 @@ from hyt.training.hybrid import (
     target_logits,
 )
 from hyt.training.model import Size, build_model, model_config
-from hyt.training.quantized import Q4Simulation
 from hyt.training.samples import Weights, image_tokens, read_split, shift, token_weights
 from hyt.training.storage import resume, save_resume, write_checkpoint
 from hyt.training.validation import validate
@@ -37,18 +36,16 @@ Report = Callable[[dict[str, Any]], None]
 class Recipe:
     """All that decides the result of a fit, besides the data."""
 
-    steps: int = 5000
+    steps: int = 3500
     batch: int = 32
     learning_rate: float = 1e-3
     warm_up: int = 200
-    decay: float = 0.35
+    decay: float = 0.4
     """The learning rate falls over this last part of the steps."""
     weight_decay: float = 0.05
     clip: float = 1.0
     shift: int = 2
     smoothing: float = 0.75
-    quantize_from: float = 1.0
-    """Weights are rounded to Q4_0 in the forward pass from this part of the steps on (1: never)."""
     seed: int = 0
     threads: int = 2
     size: Size = field(default_factory=Size)
@@ -100,13 +97,11 @@ def fit(data: Path, output: Path, recipe: Recipe, *, name: str, save_every: int 
         [(vocabulary.first_action, ACTION_BINS), (vocabulary.first_grid, GRID)],
         recipe.smoothing,
     )
-    quantization = Q4Simulation(model)
     began = time.monotonic()
     running = 0.0
     for step in range(first, recipe.steps):
         # A generator for each step, so that a resumed fit draws what an unbroken one would have drawn.
         random = np.random.default_rng([recipe.seed, step])
-        quantization.switch(step >= recipe.quantize_from * recipe.steps)
         for group in optimizer.param_groups:
             group["lr"] = recipe.rate(step)
         chosen = random.integers(0, len(samples), recipe.batch)
@@ -128,6 +123,6 @@ def fit(data: Path, output: Path, recipe: Recipe, *, name: str, save_every: int 
             loss_now = running / (1 - 0.98 ** (step + 1 - first))
             report({"step": step + 1, "loss": round(loss_now, 4), "s_per_step": round(seconds, 3)})
         if (step + 1) % save_every == 0 or step + 1 == recipe.steps:
-            report({"step": step + 1, **validate(model, held_out, quantization)})
+            report({"step": step + 1, **validate(model, held_out)})
             save_resume(output / "resume", model, optimizer, step + 1)
             write_checkpoint(output, model, contract, vocabulary, {"step": step + 1, **asdict(recipe)})

@@ -1,14 +1,13 @@
-"""Q4_0 rounding of a model's linear weights in the forward pass, gradients passed straight through.
+"""Q4_0 rounding of a model's linear weights, to see during a fit what INT4 will cost.
 
-Fitting the last steps so lets the weights settle where INT4 represents them; ggml's Q4_0 has one fp16 scale for each
-block of 32 weights along a row, levels -8 .. 7, and the scale is the block's largest-magnitude weight over -8.
+ggml's Q4_0 has one fp16 scale for each block of 32 weights along a row, levels -8 .. 7, and the scale is the block's
+largest-magnitude weight over -8.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 
 import torch
 
@@ -25,40 +24,20 @@ def round_to_q4_0(weight: torch.Tensor) -> torch.Tensor:
     return (levels * scale.half().float()).reshape(weight.shape)
 
 
-class Q4Simulation:
-    """Rounds the weights of every linear layer that the exporter stores as Q4_0 (not the embedding, not the head)."""
-
-    def __init__(self, model: torch.nn.Module) -> None:
-        head = getattr(model, "lm_head", None)
-        self._layers = [
-            layer
-            for layer in model.modules()
-            if isinstance(layer, torch.nn.Linear) and layer is not head and layer.weight.shape[1] % BLOCK == 0
-        ]
-        self._on = False
-
-    def switch(self, on: bool) -> None:
-        """Round in every forward pass from now on, or stop; the weights themselves are never changed."""
-        if on != self._on:
-            self._on = on
-            for layer in self._layers:
-                if on:
-                    layer.forward = partial(_rounded_linear, layer)  # type: ignore[method-assign]
-                else:
-                    del layer.forward
-
-    @contextmanager
-    def switched(self, on: bool) -> Iterator[None]:
-        """`switch(on)` within the context, then as it was."""
-        before = self._on
-        self.switch(on)
-        try:
-            yield
-        finally:
-            self.switch(before)
-
-
-def _rounded_linear(layer: torch.nn.Linear, inputs: torch.Tensor) -> torch.Tensor:
-    """The layer's output with rounded weights; the gradient passes to the weights as if they were not rounded."""
-    weight = layer.weight
-    return torch.nn.functional.linear(inputs, weight + (round_to_q4_0(weight) - weight).detach(), layer.bias)
+@contextmanager
+def q4_0_weights(model: torch.nn.Module) -> Iterator[None]:
+    """Within the context, every linear layer that the exporter stores as Q4_0 has rounded weights (not the head)."""
+    head = getattr(model, "lm_head", None)
+    layers = [
+        layer
+        for layer in model.modules()
+        if isinstance(layer, torch.nn.Linear) and layer is not head and layer.weight.shape[1] % BLOCK == 0
+    ]
+    kept = [layer.weight.data for layer in layers]
+    for layer in layers:
+        layer.weight.data = round_to_q4_0(layer.weight.data)
+    try:
+        yield
+    finally:
+        for layer, weight in zip(layers, kept, strict=True):
+            layer.weight.data = weight

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from hyt.training.hybrid import IGNORED, hidden_states, normalise, pack, target_logits
-from hyt.training.quantized import Q4Simulation
+from hyt.training.quantized import q4_0_weights
 from hyt.training.samples import Samples, Weights, image_tokens
 
 
 @torch.no_grad()
-def validate(
-    model: torch.nn.Module, samples: Samples, quantization: Q4Simulation, limit: int = 512
-) -> dict[str, float]:
+def validate(model: torch.nn.Module, samples: Samples, limit: int = 512) -> dict[str, float]:
     """Mean absolute action error in each modality, in [-1, 1] units, teacher forced (think: given the true thought).
 
     `thought` is the part of thought tokens predicted exactly; `q4_...` are the same with weights rounded to Q4_0.
     """
     indices = np.linspace(0, len(samples) - 1, min(limit, len(samples))).astype(int)
     result: dict[str, float] = {}
-    for name, rounded in (("", False), ("q4_", True)):
-        with quantization.switched(rounded):
+    for name, weights in (("", nullcontext()), ("q4_", q4_0_weights(model))):
+        with weights:
             result |= {name + key: value for key, value in _errors(model, samples, indices).items()}
     return {key: round(value, 4) for key, value in result.items()}
 
