@@ -61,7 +61,7 @@ class Session:
         kv_type: str = "f32",
         own_kernels: bool = True,
     ) -> None:
-        """Load both files. `threads` 0 is the physical cores, at most 8; `vocab_size` 0 is the embedding's rows."""
+        """Load both files. `threads` 0: all physical cores but one, at most 8; `vocab_size` 0: the embedding's rows."""
 
     def observe(self, images: list[NDArray[np.uint8]], layout: NDArray[np.int32]) -> None:
         """Encode images (height, width, 3); layout holds token ids, and -1 - i where image i stands."""

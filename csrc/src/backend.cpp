@@ -10,13 +10,17 @@
 namespace hyt {
 namespace {
 
+// A graph's threads wait for each other at every operator, so a core that something else uses stalls them
+// all: one is left to the cameras, the link and the control loop.
+constexpr int kCoresLeftByDefault = 1;
 constexpr int kMostThreadsByDefault = 8;
 
 int checked_threads(int threads) {
     if (threads < 0 || threads > GGML_MAX_N_THREADS) {
         throw Error("threads", "0 to " + std::to_string(GGML_MAX_N_THREADS), std::to_string(threads));
     }
-    return threads > 0 ? threads : std::min(physical_cores(), kMostThreadsByDefault);
+    return threads > 0 ? threads
+                       : std::clamp(physical_cores() - kCoresLeftByDefault, 1, kMostThreadsByDefault);
 }
 
 }  // namespace

@@ -5,7 +5,7 @@
 namespace hyt {
 namespace {
 
-constexpr size_t kNodesPerLayer = 64;
+constexpr size_t kNodesPerLayer = 56;
 constexpr size_t kNodesBeside = 32;
 
 size_t node_count(const DecoderParams& params) {

@@ -120,7 +120,6 @@ void Session::check_images(const std::vector<ImageView>& images) const {
 }
 
 void Session::encode(const std::vector<ImageView>& images) {
-    check_images(images);
     if (!vision_) return;
     std::vector<const uint8_t*> pixels;
     for (const ImageView& image : images) pixels.push_back(image.pixels);

@@ -189,6 +189,12 @@ def test_calls_from_several_threads_wait_for_each_other(opened: Opened) -> None:
     assert received == [expected] * 4
 
 
+def test_by_default_one_core_is_left_to_others(opened: Opened) -> None:
+    cores = _core.system()["physical_cores"]
+    assert isinstance(cores, int)
+    assert opened.session(threads=0).info()["threads"] == min(max(cores - 1, 1), 8)
+
+
 def test_info_tells_shapes_and_bytes(opened: Opened) -> None:
     info = opened.session(kv_type="f16").info()
     shape = opened.case.shape

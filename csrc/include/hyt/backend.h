@@ -17,8 +17,9 @@ struct ThreadpoolDeleter {
 
 class Backend {
   public:
-    // The CPU with `threads` threads (0: the physical cores, at most 8), kept for the life of the backend.
-    // `own_kernels` false composes attention and GELU from ggml's operators, as another device would.
+    // The CPU with `threads` threads (0: all physical cores but one, at most 8), kept for the life of the
+    // backend. `own_kernels` false composes attention and GELU from ggml's operators, as another device
+    // would.
     Backend(int threads, bool own_kernels);
 
     int threads() const { return threads_; }

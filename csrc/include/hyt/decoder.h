@@ -40,7 +40,7 @@ class Decoder {
     KvCache& cache() { return cache_; }
     size_t weight_bytes() const { return weights_.bytes(); }
 
-    // Reserves the workspace for the largest prefill and places the step graphs. Once, after other graphs
+    // Reserves the workspace for the largest prefill and places the step graphs; once, after other graphs
     // reserved.
     void place_graphs();
 
@@ -65,8 +65,8 @@ class Decoder {
     struct Prefill {
         explicit Prefill(size_t nodes) : graph(nodes) {}
         Graph graph;
-        ggml_tensor *ids, *positions, *cells,
-            *image_rows;  // (n) int32, (n) int32, (n) int64, (image tokens) int64
+        ggml_tensor *ids, *positions;     // (n) int32
+        ggml_tensor *cells, *image_rows;  // (n) int64, (image tokens) int64
     };
     struct Step {
         explicit Step(size_t nodes) : graph(nodes) {}

@@ -10,7 +10,7 @@
 
 namespace hyt {
 
-// Node storage of one graph. `nodes` bounds the operators in it.
+// Node storage of one graph. `nodes` bounds its tensors: operators, views and inputs.
 struct Graph {
     explicit Graph(size_t nodes);
 

@@ -26,7 +26,7 @@ namespace hyt {
 struct SessionConfig {
     std::string language;                         // path of language.gguf
     std::string vision;                           // path of vision.gguf; not read when there are no images
-    int threads = 0;                              // 0: physical cores, at most 8
+    int threads = 0;                              // 0: all physical cores but one, at most 8
     int64_t image_count = 1;                      // images of an observation
     int64_t max_text_tokens = 0;                  // prefix positions that are not image tokens
     int64_t max_thought_tokens = 0;               // a thought's tokens, its end not counted
