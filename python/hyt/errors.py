@@ -9,7 +9,8 @@
     +-- OutputExistsError          7   the output is there already and --force was not given
     +-- MissingDependencyError     8   an optional package is needed for what was asked
 
-The command lines print the line on standard error and exit with the code; 2 is a usage error (argparse), 130 an interrupt.
+The command lines print the line on standard error and exit with the code; 2 is a usage error (argparse), 130 an
+interrupt.
 """
 
 from __future__ import annotations
@@ -60,7 +61,7 @@ class LinkError(HytError):
     exit_code = 6
 
 
-class ChunkRejected(LinkError):
+class ChunkRejected(LinkError):  # noqa: N818 - an event of the link rather than a fault
     """The firmware refused an action chunk; `reason` is the firmware's own word for why."""
 
     def __init__(self, reason: str, *, expected: str = "", received: str = "", remedy: str = "") -> None:
