@@ -1,7 +1,7 @@
 """What the machine can do, measured in the same run as what is compared with it: memory bandwidth and arithmetic.
 
-`python -m hyt.runtime.machine THREADS` prints it as JSON, in a process of its own: BLAS takes its number of threads only
-when it is loaded.
+`python -m hyt.runtime.machine THREADS` prints it as JSON, in a process of its own: BLAS takes its number of threads
+only when it is loaded.
 """
 
 from __future__ import annotations

@@ -93,16 +93,21 @@ class View(Listener):
         table.add_row("latency", describe_latencies(self._decision.latencies) if self._decision else "")
         table.add_row("solved", f"{self._successes} of {self._ended} (of {self._episodes} episodes)")
         table.add_row("link", Text(" ".join(f"{name} {count}" for name, count in self._counted.items())))
-        return Panel(Group(table), title=Text(self._title), border_style="cyan", height=10)
+        return Panel(Group(table), title=Text(self._title), border_style="cyan")
 
 
 def describe_action(chunk: ActionChunk) -> str:
     """The first step of a chunk in words: `x +0.012 m  y -0.001 m  gripper +1.000  (42% sure)`."""
     parts = [
-        f"{dimension.name} {value:+.3f} {dimension.unit}".rstrip()
+        f"{dimension.name} {value:+.3f}{unit_suffix(dimension.unit)}"
         for dimension, value in zip(chunk.dimensions, chunk.values[0], strict=True)
     ]
     return f"{'  '.join(parts)}  ({chunk.confidence:.0%} sure)"
+
+
+def unit_suffix(unit: str) -> str:
+    """` m` behind a number; nothing for a number without a unit, which the contract writes as 1."""
+    return "" if unit in ("", "1") else f" {unit}"
 
 
 def describe_latencies(seconds: Mapping[str, float]) -> str:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hyt.errors import BundleError, HytError, InputError
+from hyt.errors import BundleError, HytError, InputError, MissingDependencyError
 from hyt.runtime.backends.base import Decoded, Seconds, Written
 from hyt.runtime.bundle import Bundle
 
@@ -21,14 +23,19 @@ Result = TypeVar("Result")
 class CoreBackend:
     """One session of the core with the policy of one bundle.
 
-    threads: 0 takes the physical cores, at most 8. Raises BundleError when the core cannot read the bundle's weights.
+    threads: 0 takes the physical cores, at most 8. Raises BundleError when the core cannot read the bundle's weights,
+    MissingDependencyError when the core itself cannot be loaded.
     """
 
     def __init__(self, bundle: Bundle, threads: int = 0) -> None:
         if threads < 0:
             raise InputError("threads", expected="0 (all physical cores) or more", received=str(threads))
-        from hyt.runtime import _core
-
+        try:
+            from hyt.runtime import _core
+        except ImportError as problem:  # not built, or without the ggml libraries of llama-cpp-python
+            raise MissingDependencyError(
+                "the C++ core hyt.runtime._core", received=str(problem), remedy="install hyt and llama-cpp-python again"
+            ) from None
         contract = bundle.contract
         try:
             session = _core.Session(
@@ -53,27 +60,38 @@ class CoreBackend:
             ) from None
         self._session: _core.Session | None = session
         self._error = _core.CoreError
+        # The core times vision and prefill for act alone; a thought's are taken here.
+        self._vision = self._prefill = 0.0
+        self._thought = (0.0, 0.0)
 
     def observe(self, images: Sequence[NDArray[np.uint8]], layout: NDArray[np.int32]) -> None:
-        """Encode the images, uint8 (height, width, 3), and prefill the prefix, int32 (positions,)."""
+        """Encode the images, uint8 (height, width, 3), and note the prefix, int32 (positions,)."""
+        start = time.monotonic()
         self._call(lambda session: session.observe(list(images), layout))
+        self._vision, self._prefill = time.monotonic() - start, 0.0
 
     def act(self, tag: int) -> Decoded:
         """Decode the action behind the prefix and the tag."""
-        return _decoded(self._call(lambda session: session.act(tag)))
+        decoded = _decoded(self._call(lambda session: session.act(tag)))
+        self._prefill = decoded.seconds.prefill
+        return decoded
 
     def think_begin(self, tag: int) -> None:
         """Open a thought on the current prefix."""
+        start = time.monotonic()
         self._call(lambda session: session.think_begin(tag))
+        self._thought = (self._vision, self._prefill or time.monotonic() - start)
 
     def think(self, until: float | None, max_steps: int | None) -> Written:
         """Write on at the open thought."""
         result = self._call(lambda session: session.think(until, max_steps))
-        return Written(np.asarray(result.tokens, dtype=np.int32), result.finished, _seconds(result.timings))
+        seconds = Seconds(*self._thought, result.timings["decode"])
+        return Written(np.asarray(result.tokens, dtype=np.int32), result.finished, seconds)
 
     def act_after_thought(self) -> Decoded:
         """Decode the action behind the finished thought."""
-        return _decoded(self._call(lambda session: session.act_after_thought()))
+        decoded = _decoded(self._call(lambda session: session.act_after_thought()))
+        return replace(decoded, seconds=Seconds(*self._thought, decoded.seconds.decode))
 
     def follow(self, layout: NDArray[np.int32], tag: int) -> Decoded:
         """Decode the action behind another prefix on the same images."""
@@ -97,12 +115,9 @@ class CoreBackend:
 
 
 def _decoded(result: _core.ActResult) -> Decoded:
+    timings = result.timings
     return Decoded(
         np.asarray(result.tokens, dtype=np.int32),
         np.asarray(result.probabilities, dtype=np.float32),
-        _seconds(result.timings),
+        Seconds(timings["vision"], timings["prefill"], timings["decode"]),
     )
-
-
-def _seconds(timings: _core.Timings) -> Seconds:
-    return Seconds(timings["vision"], timings["prefill"], timings["decode"])

@@ -12,6 +12,7 @@ from rich.text import Text
 from hyt.runtime.bundle import Bundle, open_bundle
 from hyt.runtime.contract import Contract, ImageSegment, StateSegment, TextSegment
 from hyt.runtime.manifest import Manifest
+from hyt.runtime.view import unit_suffix
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -111,7 +112,10 @@ def _state(contract: Contract) -> Iterable[tuple[str, str]]:
         yield "none", ""
         return
     for dimension in contract.state.dimensions:
-        yield dimension.name, f"{dimension.low:g} to {dimension.high:g} {dimension.unit}, {contract.state.bins} bins"
+        yield (
+            dimension.name,
+            f"{dimension.low:g} to {dimension.high:g}{unit_suffix(dimension.unit)}, {contract.state.bins} bins",
+        )
 
 
 def _action(contract: Contract) -> Iterable[tuple[str, str]]:
@@ -121,7 +125,7 @@ def _action(contract: Contract) -> Iterable[tuple[str, str]]:
         relative = "" if dimension.relative_to == "none" else f" relative to {dimension.relative_to.replace('_', ' ')}"
         yield (
             dimension.name,
-            f"{dimension.low:g} to {dimension.high:g} {dimension.unit}, {dimension.semantics}{relative}, "
+            f"{dimension.low:g} to {dimension.high:g}{unit_suffix(dimension.unit)}, {dimension.semantics}{relative}, "
             f"frame {dimension.frame}",
         )
 

@@ -93,7 +93,9 @@ def test_a_thought_is_text_and_ends(policy: hyt.Policy) -> None:
     assert 0 < len(thought.tokens) <= contract.thought.max_tokens
     assert not set(thought.tokens.tolist()) & {*contract.thought.suppressed_ids, contract.thought.end_id}
     assert policy.prompt.decode(thought.tokens.tolist()) == thought.text
-    assert thought.timings.thought > 0
+    timings = thought.timings
+    assert min(timings.vision, timings.prefill, timings.thought, timings.decode) > 0
+    assert timings.vision + timings.prefill + timings.thought + timings.decode <= timings.total
 
 
 def test_a_thought_stopped_at_every_token_is_the_same_thought(policy: hyt.Policy) -> None:
@@ -148,6 +150,16 @@ def test_a_closed_policy_says_so(tiny_bundle: Path) -> None:
     with pytest.raises(hyt.HytError) as caught:
         policy.act(tiny_observation())
     assert str(caught.value) == "policy; expected an open policy; received a closed one; load it again"
+
+
+def test_a_missing_core_says_what_to_install(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "hyt.runtime._core", None)
+    monkeypatch.delattr("hyt.runtime._core")
+    with pytest.raises(hyt.MissingDependencyError) as caught:
+        hyt.load(tiny_bundle)
+    line = str(caught.value)
+    assert line.startswith("the C++ core hyt.runtime._core; received ")
+    assert line.endswith("; install hyt and llama-cpp-python again")
 
 
 def test_a_negative_number_of_threads_is_refused(tiny_bundle: Path) -> None:

@@ -19,7 +19,7 @@ def test_every_section_says_what_the_manifest_holds(tiny_bundle: Path) -> None:
     assert "3 layers, 64 wide, 3 heads (1 of keys and values) of 32" in shown["model"]["decoder"]
     assert shown["model"]["prefix"] == "bidirectional attention, at most 30 positions"
     assert shown["prompt"]["image"] == "camera 'camera0', uint8 (28, 28, 3) RGB"
-    assert shown["state"]["gripper"] == "-1 to 1 1, 16 bins"
+    assert shown["state"]["gripper"] == "-1 to 1, 16 bins"
     assert shown["action"]["chunk"] == "2 steps of 62.5 ms, 16 bins"
     assert shown["action"]["x"] == "-0.5 to 0.5 m, delta relative to last setpoint, frame world"
     files = shown["files (size and SHA-256 checked)"]

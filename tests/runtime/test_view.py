@@ -31,7 +31,7 @@ def test_the_panel_shows_instruction_thought_action_latency_score_and_link(tmp_p
     assert "fake - think" in text
     assert "open the drawer" in text
     assert "PLAN reach lower" in text
-    assert "x -0.469 m  y -0.469 m  z -0.469 m  gripper -0.469 1  (50% sure)" in text
+    assert "x -0.469 m  y -0.469 m  z -0.469 m  gripper -0.469  (50% sure)" in text
     assert "vision 4.0  prefill 3.0  thought 2.0  decode 2.0" in text
     assert "1 of 1 (of 3 episodes)" in text
     assert "ticks 50 chunks 2 rejected_frames 0" in text
