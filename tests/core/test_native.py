@@ -13,9 +13,7 @@ ROOT = Path(__file__).parents[2]
 def test_the_programs_in_csrc_tests_pass() -> None:
     # Kept between runs: only what changed is compiled again.
     build = ROOT / "build" / "core-tests"
-    pybind = subprocess.run(
-        [sys.executable, "-m", "pybind11", "--cmakedir"], check=True, capture_output=True, text=True
-    )
+    pybind = subprocess.check_output([sys.executable, "-m", "pybind11", "--cmakedir"], text=True)
     options = [
         f"-DCMAKE_PREFIX_PATH={site.getsitepackages()[0]}",
         f"-Dpybind11_DIR={pybind.strip()}",
