@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -25,6 +26,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         options.run(options)
+        sys.stdout.flush()
+    except BrokenPipeError:  # who reads our output has left: `hyt-run ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush complains
+        return HytError.exit_code
     except HytError as problem:
         print(f"hyt-run: {problem}", file=sys.stderr)
         return problem.exit_code

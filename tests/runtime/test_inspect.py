@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,6 +37,15 @@ def test_the_table_is_printed(tiny_bundle: Path, capsys: pytest.CaptureFixture[s
 def test_json_is_the_manifest(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(tiny_bundle), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads((tiny_bundle / "manifest.json").read_text())
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback(tiny_bundle: Path) -> None:
+    command = [sys.executable, "-m", "hyt.runtime.cli", "inspect", str(tiny_bundle), "--json"]
+    read, write = os.pipe()
+    os.close(read)
+    result = subprocess.run(command, stdout=write, stderr=subprocess.PIPE)
+    os.close(write)
+    assert (result.returncode, result.stderr) == (1, b"")
 
 
 def test_a_changed_byte_is_exit_code_4(tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
