@@ -55,7 +55,8 @@ class MetaWorldArm:
     def limits(self) -> npt.NDArray[np.float64]:
         """Setpoint limits (4, 2): low and high of x, y, z in metres and of the gripper's effort."""
         xyz = np.stack([self._env.mocap_low, self._env.mocap_high], axis=1)
-        return np.concatenate([xyz, [[-1.0, 1.0]]]).astype(np.float64)
+        limits: npt.NDArray[np.float64] = np.concatenate([xyz, [[-1.0, 1.0]]]).astype(np.float64)
+        return limits
 
     @property
     def setpoint(self) -> npt.NDArray[np.float64]:

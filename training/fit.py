@@ -114,7 +114,7 @@ def fit(data: Path, output: Path, recipe: Recipe, *, name: str, save_every: int 
         logits = target_logits(model, hidden_states(model, pixels, batch), batch)
         loss = hybrid_loss(logits, batch, table)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
         optimizer.step()
         running = 0.98 * running + 0.02 * loss.item()

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import torch
+from transformers import PaliGemmaForConditionalGeneration
 
 Ids = list[int]
 
@@ -115,7 +116,7 @@ def smoothed_targets(vocab_size: int, ordered: list[tuple[int, int]], width: flo
     return table
 
 
-def hidden_states(model: torch.nn.Module, pixels: torch.Tensor, batch: Batch) -> torch.Tensor:
+def hidden_states(model: PaliGemmaForConditionalGeneration, pixels: torch.Tensor, batch: Batch) -> torch.Tensor:
     """Final hidden states (B, L, hidden) of a PaliGemma model for normalised pixels (B, 3, H, W)."""
     inner = model.model
     images = inner.get_image_features(pixels)
@@ -132,11 +133,12 @@ def hidden_states(model: torch.nn.Module, pixels: torch.Tensor, batch: Batch) ->
     return states
 
 
-def target_logits(model: torch.nn.Module, states: torch.Tensor, batch: Batch) -> torch.Tensor:
+def target_logits(model: PaliGemmaForConditionalGeneration, states: torch.Tensor, batch: Batch) -> torch.Tensor:
     """Soft-capped logits (N, vocab) at the N positions that have a target."""
     logits = model.lm_head(states[batch.targets != IGNORED])
     cap = model.config.text_config.final_logit_softcapping
-    return cap * torch.tanh(logits / cap) if cap else logits
+    capped: torch.Tensor = cap * torch.tanh(logits / cap) if cap else logits
+    return capped
 
 
 def hybrid_loss(logits: torch.Tensor, batch: Batch, smoothed: torch.Tensor) -> torch.Tensor:

@@ -107,4 +107,6 @@ def waves(count: int, width: int, random: np.random.Generator) -> npt.NDArray[np
     """Random smooth features (count, width) of unit scale: cosines of the position with up to count / 4 periods."""
     position = np.arange(count)[:, None] / count
     periods = np.exp(random.uniform(np.log(0.25), np.log(max(count / 4, 0.5)), width))
-    return (np.sqrt(2) * np.cos(2 * np.pi * (position * periods + random.random(width)))).astype(np.float32)
+    phases = random.random(width)
+    features: npt.NDArray[np.float32] = np.sqrt(2) * np.cos(2 * np.pi * (position * periods + phases))
+    return features.astype(np.float32)

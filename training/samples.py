@@ -49,10 +49,13 @@ class Samples:
         self.actions = np.concatenate([e.actions for e in episodes])
         self.state_ids = state_ids(contract, np.concatenate([e.states for e in episodes]))
         self.action_ids = action_ids(contract, self.actions)
-        self._encode = lambda text: tokenizer.encode(str(text)).ids
-        self.thought_ids: list[Ids] = [self._encode(t) for e in episodes for t in e.thoughts]
-        self.sub_instruction_ids: list[Ids] = [self._encode(t) for e in episodes for t in e.sub_instructions]
-        self.instruction_ids = {name: [self._encode(t) for t in task.instructions] for name, task in TASKS.items()}
+
+        def encode(text: str) -> Ids:
+            return list(tokenizer.encode(str(text)).ids)
+
+        self.thought_ids = [encode(t) for e in episodes for t in e.thoughts]
+        self.sub_instruction_ids = [encode(t) for e in episodes for t in e.sub_instructions]
+        self.instruction_ids = {name: [encode(t) for t in task.instructions] for name, task in TASKS.items()}
         self._motion = tokenizer.token_to_id("move")
 
     def __len__(self) -> int:
@@ -108,7 +111,8 @@ def action_ids(contract: Contract, actions: npt.NDArray[np.float32]) -> npt.NDAr
     """Token ids (N, K) of the bins nearest to actions (N, K) in [-1, 1]."""
     centers = np.array(contract.action.bin_centers)
     nearest = np.abs(actions[:, :, None] - centers).argmin(axis=2)
-    return np.array(contract.action.token_ids, np.int64)[nearest]
+    ids: npt.NDArray[np.int64] = np.array(contract.action.token_ids, np.int64)[nearest]
+    return ids
 
 
 def read_split(directory: Path, contract: Contract, tokenizer: Tokenizer) -> tuple[Samples, Samples]:

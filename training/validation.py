@@ -7,6 +7,7 @@ from contextlib import nullcontext
 import numpy as np
 import numpy.typing as npt
 import torch
+from transformers import PaliGemmaForConditionalGeneration
 
 from hyt.training.hybrid import IGNORED, hidden_states, normalise, pack, target_logits
 from hyt.training.quantized import q4_0_weights
@@ -14,7 +15,7 @@ from hyt.training.samples import Samples, Weights, image_tokens
 
 
 @torch.no_grad()
-def validate(model: torch.nn.Module, samples: Samples, limit: int = 512) -> dict[str, float]:
+def validate(model: PaliGemmaForConditionalGeneration, samples: Samples, limit: int = 512) -> dict[str, float]:
     """Mean absolute action error in each modality, in [-1, 1] units, teacher forced (think: given the true thought).
 
     `thought` is the part of thought tokens predicted exactly; `q4_...` are the same with weights rounded to Q4_0.
@@ -27,7 +28,9 @@ def validate(model: torch.nn.Module, samples: Samples, limit: int = 512) -> dict
     return {key: round(value, 4) for key, value in result.items()}
 
 
-def _errors(model: torch.nn.Module, samples: Samples, indices: npt.NDArray[np.int64]) -> dict[str, float]:
+def _errors(
+    model: PaliGemmaForConditionalGeneration, samples: Samples, indices: npt.NDArray[np.int64]
+) -> dict[str, float]:
     contract = samples.contract
     tokens = image_tokens(contract, model.config.vision_config.patch_size)
     first, bins = contract.action.token_ids[0], len(contract.action.token_ids)

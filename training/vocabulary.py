@@ -86,9 +86,7 @@ def arm_contract(
     vocabulary: Vocabulary, *, name: str, camera: str, image_size: int, instructions: list[str]
 ) -> Contract:
     """The contract of a policy for the simulated arm: one camera, hand position and gripper, motion and effort."""
-    motion_limit = 0.05
     thought_ids = set(range(len(SPECIALS), vocabulary.first_state)) | {THOUGHT_END}
-    motion = {"unit": "m", "low": -motion_limit, "high": motion_limit, "semantics": "delta", "frame": "world"}
     return Contract(
         name=name,
         vocab_size=vocabulary.size,
@@ -122,9 +120,16 @@ def arm_contract(
             steps=1,
             step_time=0.0625,
             dimensions=(
-                *(ActionDimension(name=axis, relative_to="last_setpoint", **motion) for axis in ("x", "y", "z")),
+                *(_motion(axis) for axis in ("x", "y", "z")),
                 ActionDimension(name="gripper", unit="1", low=-1.0, high=1.0, semantics="absolute", frame="gripper"),
             ),
         ),
         instructions=tuple(instructions),
+    )
+
+
+def _motion(axis: str) -> ActionDimension:
+    """Motion along one axis during one step: five control steps of 1 cm at most."""
+    return ActionDimension(
+        name=axis, unit="m", low=-0.05, high=0.05, semantics="delta", frame="world", relative_to="last_setpoint"
     )
