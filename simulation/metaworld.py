@@ -61,17 +61,20 @@ class MetaWorldArm:
     @property
     def setpoint(self) -> npt.NDArray[np.float64]:
         """Position (3,) in metres that the arm is told to hold now."""
-        return np.array(self._env.data.mocap_pos[0], dtype=np.float64)
+        position: npt.NDArray[np.float64] = np.array(self._env.data.mocap_pos[0], dtype=np.float64)
+        return position
 
     @property
     def hand(self) -> npt.NDArray[np.float64]:
         """Measured position of the hand (3,) in metres."""
-        return self._observation[:3].copy()
+        position: npt.NDArray[np.float64] = self._observation[:3].copy()
+        return position
 
     @property
     def thing(self) -> npt.NDArray[np.float64]:
         """Position (3,) in metres of what the task is about (handle, button)."""
-        return self._observation[4:7].copy()
+        position: npt.NDArray[np.float64] = self._observation[4:7].copy()
+        return position
 
     def reset(self, seed: int) -> None:
         """Start the episode of this seed: the seed decides where the object stands."""
