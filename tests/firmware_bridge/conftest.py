@@ -89,6 +89,11 @@ class Wire:
             if select.select([self._fd], [], [], left)[0]:
                 self._frames += self._decoder.feed(os.read(self._fd, 65536))
 
+    def drain(self) -> None:
+        """Read, and drop, all that the firmware has waiting: while its buffers are full it drops its answers."""
+        while select.select([self._fd], [], [], 0.3)[0]:
+            os.read(self._fd, 65536)
+
     def close(self) -> None:
         os.close(self._fd)
 

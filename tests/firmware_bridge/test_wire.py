@@ -225,6 +225,7 @@ def test_a_host_that_never_reads_does_not_block_the_firmware(start: Start, wire_
     for _ in range(40):
         wire.send(encode_frame(Frame(MessageType.PING, 7, 0, 0, 0, PING.pack(1))) * 40)
         firmware.advance(1)
+    wire.drain()
     counters = ping(wire, 77).counters
     assert counters["frames"] == 40 * 40 + 1
     assert counters["frames_unsent"] > 0
