@@ -202,8 +202,8 @@ class Policy:
 def load(path: str | os.PathLike[str], *, threads: int = 0) -> Policy:
     """Verify the bundle at `path` and load it into the C++ core; it never needs torch.
 
-    threads: 0 takes the physical cores, at most 8. Raises BundleError when the bundle is missing, damaged, changed
-    since its export or of another schema, and InputError for a negative number of threads.
+    threads: 0 takes all physical cores but one, at most 8. Raises BundleError when the bundle is missing, damaged,
+    changed since its export or of another schema, and InputError for a negative number of threads.
     """
     from hyt.runtime.backends.core import CoreBackend
 

@@ -23,13 +23,13 @@ Result = TypeVar("Result")
 class CoreBackend:
     """One session of the core with the policy of one bundle.
 
-    threads: 0 takes the physical cores, at most 8. Raises BundleError when the core cannot read the bundle's weights,
-    MissingDependencyError when the core itself cannot be loaded.
+    threads: 0 takes all physical cores but one, at most 8. Raises BundleError when the core cannot read the bundle's
+    weights, MissingDependencyError when the core itself cannot be loaded.
     """
 
     def __init__(self, bundle: Bundle, threads: int = 0) -> None:
         if threads < 0:
-            raise InputError("threads", expected="0 (all physical cores) or more", received=str(threads))
+            raise InputError("threads", expected="0 (all physical cores but one) or more", received=str(threads))
         try:
             from hyt.runtime import _core
         except ImportError as problem:  # not built, or without the ggml libraries of llama-cpp-python

@@ -32,7 +32,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--repeat", type=int, default=20, metavar="N", help="answers of each kind (default 20)")
     parser.add_argument("--instruction", help="default: the first that the bundle lists")
     parser.add_argument(
-        "--threads", type=int, default=0, help="threads of the core (default: physical cores, at most 8)"
+        "--threads", type=int, default=0, help="threads of the core (default: all physical cores but one, at most 8)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
     parser.set_defaults(run=run)

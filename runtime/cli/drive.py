@@ -36,7 +36,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--record", type=Path, metavar="DIR", help="filmstrip and video of each robot's first episode")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results")
     parser.add_argument(
-        "--threads", type=int, default=0, help="threads of the core (default: physical cores, at most 8)"
+        "--threads", type=int, default=0, help="threads of the core (default: all physical cores but one, at most 8)"
     )
     parser.add_argument("--port", help="firmware on this port, in real time (default: an own one, in lockstep)")
     parser.add_argument("--no-view", action="store_true", help="no live view")
