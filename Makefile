@@ -1,7 +1,8 @@
 # Everything a person or CI does with this repository; each target sets up what it needs on a bare Debian or Ubuntu.
 #   make run        export the shipped policy to INT4 and drive the simulated arm with it, through the firmware
 #   make test       all tests but the slow ones;  make test-slow: the slow ones;  make lint: formatters, linters, types
-#   make evaluate   50 held-out episodes a task, act mode, INT4 and f32 on the same seeds
+#   make evaluate   50 held-out episodes a task: act with INT4 and f32 on the same seeds, think and follow with INT4
+#   make parity     the core against PyTorch on 1000 observations, f32 and INT4
 #   make bench      timings of the shipped policy and of a random 0.5B-parameter shape
 #   make policy     collect demonstrations and fit the shipped policy again (about two hours on two cores)
 
@@ -17,7 +18,7 @@ PACKAGES := python runtime export firmware_bridge training simulation
 SOURCES := $(shell find $(PACKAGES) csrc -type f -not -path '*/__pycache__/*') CMakeLists.txt pyproject.toml
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-slow lint format evaluate bench policy setup setup-dev clean
+.PHONY: run test test-slow lint format evaluate parity bench policy setup setup-dev clean
 .DELETE_ON_ERROR:
 
 run: setup $(OUT)/metaworld-arm.hyt/manifest.json
@@ -51,7 +52,15 @@ evaluate: setup $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/metaworld-arm-f32.
 	    --json $(OUT)/evaluate-q4_0.json
 	$(BIN)/hyt-run drive $(OUT)/metaworld-arm-f32.hyt --robot $(ROBOT) --mode act --episodes 50 --seed 1000000 \
 	    --json $(OUT)/evaluate-f32.json
+	for mode in think follow; do \
+	    $(BIN)/hyt-run drive $(OUT)/metaworld-arm.hyt --robot $(ROBOT) --mode $$mode --episodes 50 --seed 1000000 \
+	        --json $(OUT)/evaluate-$$mode.json || exit; \
+	done
 	$(BIN)/python benchmarks/paired.py $(OUT)/evaluate-f32.json $(OUT)/evaluate-q4_0.json
+
+parity: setup-dev $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/metaworld-arm-f32.hyt/manifest.json
+	$(BIN)/python benchmarks/parity.py $(POLICY) $(OUT)/metaworld-arm-f32.hyt
+	$(BIN)/python benchmarks/parity.py $(POLICY) $(OUT)/metaworld-arm.hyt --against $(OUT)/metaworld-arm-f32.hyt
 
 bench: setup $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/random-0.5b.hyt/manifest.json
 	$(BIN)/hyt-run bench $(OUT)/metaworld-arm.hyt --json $(OUT)/bench-metaworld-arm.json
