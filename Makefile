@@ -4,7 +4,7 @@
 #   make evaluate   50 held-out episodes a task: act with INT4 and f32 on the same seeds, think and follow with INT4
 #   make parity     the core against PyTorch on 1000 observations, f32 and INT4
 #   make bench      timings of the shipped policy and of a random 0.5B-parameter shape
-#   make policy     collect demonstrations and fit the shipped policy again (about two hours on two cores)
+#   make policy     collect demonstrations and fit the shipped policy again (over an hour on two cores)
 
 SHELL := /bin/bash
 PYTHON ?= python3
