@@ -29,6 +29,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.json is not None and not options.json.absolute().parent.is_dir():
         return _fail(f"--json {options.json}: no such directory to write it into", USAGE)
+    if options.json is not None and options.json.exists() and not options.json.is_file():
+        return _fail(f"--json {options.json}: expected an ordinary file; received something else there", USAGE)
+    if not str(options.output).isprintable():
+        return _fail(f"{options.output}: expected a printable name for the bundle", USAGE)
     start = time.monotonic()
     try:
         with _progress() as on_step:

@@ -31,6 +31,8 @@ class Observation:
     state: NDArray[np.float32]
 
     def __init__(self, images: Mapping[str, NDArray[np.uint8]], state: ArrayLike = ()) -> None:
+        if not isinstance(images, Mapping):
+            raise InputError("images", expected="a mapping of camera name to image", received=type(images).__name__)
         self.images = MappingProxyType({str(name): _image(str(name), image) for name, image in images.items()})
         self.state = _state(state)
 
@@ -43,6 +45,8 @@ def check_observation(observation: Observation, contract: Contract) -> list[NDAr
     """The images in the order of the prompt; raises InputError where the observation does not fit the contract."""
     from hyt.runtime.contract import ImageSegment
 
+    if not isinstance(observation, Observation):
+        raise InputError("observation", expected="a hyt.Observation", received=type(observation).__name__)
     cameras = {camera.name: camera for camera in contract.cameras}
     given = list(observation.images)
     if unknown := [name for name in given if name not in cameras]:

@@ -33,6 +33,8 @@ class Prompt:
         """Token ids of an instruction or sub-instruction; raises InputError for a text that is refused."""
         if not isinstance(text, str) or not text.strip():
             raise InputError("instruction", expected="a text", received=repr(text))
+        if any("\ud800" <= character <= "\udfff" for character in text):
+            raise InputError("instruction", expected="Unicode text", received=repr(text), remedy="check its encoding")
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         ids: list[int] = encoding.ids
         if unknown := [text[a:b] for (a, b), id in zip(encoding.offsets, ids, strict=True) if id == self._unknown]:

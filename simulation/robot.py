@@ -16,7 +16,7 @@ from contextlib import ExitStack
 import numpy as np
 import numpy.typing as npt
 
-from hyt.errors import ChunkRejected, LinkError
+from hyt.errors import ChunkRejected, InputError, LinkError
 from hyt.firmware_bridge import AxisConfig, FirmwareConfig, FirmwareProcess, Link, Result, State
 from hyt.runtime.actions import ActionChunk
 from hyt.runtime.contract import Contract
@@ -101,6 +101,13 @@ class SimulatedRobot:
                 self._firmware = stack.enter_context(FirmwareProcess(config, lockstep=True))
                 port = self._firmware.port
             self._link = stack.enter_context(Link(port))
+            if self._link.info.tick_hz != TICK_HZ:
+                raise InputError(
+                    f"robot {self.name!r}: the firmware's tick rate",
+                    expected=f"{TICK_HZ} Hz, one tick a physics step",
+                    received=f"{self._link.info.tick_hz} Hz",
+                    remedy=f"start the firmware with tick_hz={TICK_HZ}",
+                )
             axes = [(axis.name, axis.unit) for axis in self._link.info.axes]
             points = contract.action.steps * self._control_steps * len(axes)
             check_axes(self.name, self._dimensions, axes, self._link.info.max_points, points)

@@ -81,7 +81,7 @@ def _fit(options: argparse.Namespace) -> None:
     try:
         from hyt.training.fit import Recipe, fit
     except ImportError as missing:
-        raise _needs("train,sim", missing) from None
+        raise _needs("train", missing) from None
     recipe = Recipe(steps=options.steps, batch=options.batch, seed=options.seed, threads=options.threads)
     fit(options.directory, options.output, recipe, name=options.name, report=_report)
 

@@ -1,6 +1,6 @@
 """The one exception tree of HyT; each error is one line (subject, expected, received, remedy) and has an exit code.
 
-    HytError                       1
+    HytError                       1   also: the operating system refused (a full disk, a missing folder)
     +-- CheckpointError            3   a checkpoint or its hyt.json cannot be used
     +-- BundleError                4   a bundle is missing, damaged, changed or of another schema
     +-- InputError                 5   an observation, instruction or argument does not fit the contract

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+MOST_THREADS = 512
+"""As many as ggml takes."""
+
 
 class CoreBackend:
     """One session of the core with the policy of one bundle.
@@ -28,8 +31,9 @@ class CoreBackend:
     """
 
     def __init__(self, bundle: Bundle, threads: int = 0) -> None:
-        if threads < 0:
-            raise InputError("threads", expected="0 (all physical cores but one) or more", received=str(threads))
+        if not 0 <= threads <= MOST_THREADS:
+            expected = f"0 (all physical cores but one) to {MOST_THREADS}"
+            raise InputError("threads", expected=expected, received=str(threads))
         try:
             from hyt.runtime import _core
         except ImportError as problem:  # not built, or without the ggml libraries of llama-cpp-python

@@ -11,16 +11,18 @@ from types import FrameType
 
 from hyt.errors import HytError
 from hyt.runtime.cli import bench, drive, inspect
+from hyt.runtime.cli.output import versions
 
 INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run hyt-run; returns the exit code (see `hyt.errors`: 0 ok, 2 usage, 130 interrupted)."""
+    """Run hyt-run; returns the exit code (see `hyt.errors`: 0 ok, 1 the system refused, 2 usage, 130 interrupted)."""
     parser = argparse.ArgumentParser(prog="hyt-run", description="Run a HyT policy on a robot.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in (drive, bench, inspect):
         command.add_parser(commands)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {versions()['hyt']}")
     options = parser.parse_args(arguments)
     # A service is stopped by SIGTERM: leave the same way as on Ctrl-C, so that the robot is stopped and disarmed.
     signal.signal(signal.SIGTERM, _interrupt)
@@ -33,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except HytError as problem:
         print(f"hyt-run: {problem}", file=sys.stderr)
         return problem.exit_code
+    except OSError as problem:
+        print(f"hyt-run: {problem.filename or 'output'}: {problem.strerror or problem}", file=sys.stderr)
+        return HytError.exit_code
     except KeyboardInterrupt:
         print("hyt-run: interrupted", file=sys.stderr)
         return INTERRUPTED

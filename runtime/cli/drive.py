@@ -32,7 +32,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--instruction", help="what to do (default: the task's own; in follow: the onlooker's words)")
     parser.add_argument("--mode", choices=("act", "think", "follow"), default="act")
     parser.add_argument("--episodes", type=_positive, default=1, metavar="N", help="episodes a robot (default 1)")
-    parser.add_argument("--seed", type=int, default=FIRST_SEED, help="seed of the first episode; the next counts on")
+    parser.add_argument("--seed", type=_seed, default=FIRST_SEED, help="seed of the first episode; the next counts on")
     parser.add_argument("--record", type=Path, metavar="DIR", help="filmstrip and video of each robot's first episode")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results")
     parser.add_argument(
@@ -109,6 +109,13 @@ def _recorder(robot: SimulatedRobot, options: argparse.Namespace) -> Listener:
 
     options.record.mkdir(exist_ok=True)
     return FilmRecorder(robot, options.record, options.mode)
+
+
+def _seed(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError("must not be negative")
+    return number
 
 
 def _positive(text: str) -> int:

@@ -27,13 +27,17 @@ def check_output(path: Path | None, *, folder: bool = False) -> None:
         return
     if not path.parent.is_dir():
         raise InputError(f"output {path}", expected="an existing parent folder", received="none", remedy="create it")
-    if path.exists() and path.is_dir() != folder:
-        expected, received = ("a folder", "a file") if folder else ("a file", "a folder")
-        raise InputError(f"output {path}", expected=expected, received=received, remedy="name another")
+    fits = path.is_dir() if folder else path.is_file()
+    if path.exists() and not fits:
+        expected = "a folder" if folder else "an ordinary file"
+        raise InputError(f"output {path}", expected=expected, received="something else there", remedy="name another")
+    if not os.access(path.parent, os.W_OK):
+        raise InputError(f"output {path}", expected="a folder one may write to", received="none", remedy="name another")
 
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Write JSON beside `path` and rename it: readers see the old file or the whole new one."""
+    path = path.resolve()  # through a link: its target is replaced, the link stays
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

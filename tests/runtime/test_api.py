@@ -165,7 +165,7 @@ def test_a_missing_core_says_what_to_install(tiny_bundle: Path, monkeypatch: pyt
 def test_a_negative_number_of_threads_is_refused(tiny_bundle: Path) -> None:
     with pytest.raises(hyt.InputError) as caught:
         hyt.load(tiny_bundle, threads=-1)
-    assert str(caught.value) == "threads; expected 0 (all physical cores but one) or more; received -1"
+    assert str(caught.value) == "threads; expected 0 (all physical cores but one) to 512; received -1"
 
 
 def test_the_info_names_policy_and_engine(policy: hyt.Policy) -> None:

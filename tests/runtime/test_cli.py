@@ -103,11 +103,48 @@ def test_several_tasks_may_share_one_prefix() -> None:
 
 
 def test_a_folder_is_no_file_and_a_file_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(hyt.InputError, match="expected a file; received a folder; name another"):
+    with pytest.raises(hyt.InputError, match="expected an ordinary file; received something else there; name another"):
         check_output(tmp_path)
     (tmp_path / "x").touch()
-    with pytest.raises(hyt.InputError, match="expected a folder; received a file; name another"):
+    with pytest.raises(hyt.InputError, match="expected a folder; received something else there; name another"):
         check_output(tmp_path / "x", folder=True)
+
+
+def test_a_device_is_never_replaced_by_a_report() -> None:
+    with pytest.raises(hyt.InputError, match="output /dev/null; expected an ordinary file"):
+        check_output(Path("/dev/null"))
+
+
+def test_a_report_written_through_a_link_leaves_the_link(tmp_path: Path) -> None:
+    link = tmp_path / "link.json"
+    link.symlink_to(tmp_path / "target.json")
+    write_json(link, {"a": 1})
+    assert link.is_symlink()
+    assert (tmp_path / "target.json").read_text() == '{\n  "a": 1\n}\n'
+
+
+def test_what_the_system_refuses_is_one_line_and_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Captured
+) -> None:
+    def refuse(path: str) -> None:
+        raise OSError(28, "No space left on device", path)
+
+    monkeypatch.setattr("hyt.runtime.cli.inspect.open_bundle", refuse)
+    assert failed(capsys, "inspect", "x.hyt") == (1, "hyt-run: x.hyt: No space left on device")
+
+
+@pytest.mark.parametrize("threads", ["-1", "600", "99999999999"])
+def test_a_wrong_number_of_threads_is_exit_code_5(threads: str, tiny_bundle: Path, capsys: Captured) -> None:
+    code, line = failed(capsys, "bench", str(tiny_bundle), "--threads", threads)
+    assert code == 5
+    assert line == f"hyt-run: threads; expected 0 (all physical cores but one) to 512; received {threads}"
+
+
+def test_a_negative_seed_is_a_usage_error(capsys: Captured) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["drive", "x.hyt", "--robot", "sim:metaworld/drawer-open-v3", "--seed", "-1"])
+    assert stopped.value.code == 2
+    assert "argument --seed: must not be negative" in capsys.readouterr().err
 
 
 def test_a_report_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:

@@ -112,3 +112,14 @@ def test_a_state_of_another_length_is_refused(contract: Contract) -> None:
     assert checked(contract, {"camera0": IMAGE, "camera1": IMAGE}, STATE[:3]) == (
         "state: length; expected 4 values (x, y, z, gripper); received 3"
     )
+
+
+@pytest.mark.parametrize("images", [None, [IMAGE], IMAGE])
+def test_images_without_names_are_refused(images: object) -> None:
+    expected = f"images; expected a mapping of camera name to image; received {type(images).__name__}"
+    assert refusal(images) == expected
+
+
+def test_what_is_no_observation_is_refused(contract: Contract) -> None:
+    with pytest.raises(hyt.InputError, match=r"^observation; expected a hyt\.Observation; received dict$"):
+        check_observation({"front": IMAGE}, contract)  # type: ignore[arg-type]

@@ -56,6 +56,11 @@ def test_an_empty_instruction_is_refused(text: str) -> None:
     assert refusal(text) == f"instruction; expected a text; received {text!r}"
 
 
+def test_a_text_that_is_no_unicode_is_refused() -> None:
+    expected = r"instruction; expected Unicode text; received 'open \udc80'; check its encoding"
+    assert refusal("open \udc80") == expected
+
+
 def test_an_unknown_word_is_refused_and_named() -> None:
     assert refusal("please open the the fridge please") == (
         "instruction 'please open the the fridge please'; expected words the policy's tokenizer knows; received "

@@ -146,6 +146,17 @@ def test_a_policy_for_another_camera_is_refused_at_connect() -> None:
     )
 
 
+def test_a_firmware_of_another_tick_rate_is_refused_at_connect() -> None:
+    with closing(MetaWorldArm(TASK)) as arm:
+        arm.reset(0)
+        config = replace(arm_firmware(arm.limits, np.append(arm.setpoint, 0.0)), tick_hz=1000)
+    with (
+        FirmwareProcess(config, lockstep=False) as firmware,
+        pytest.raises(hyt.InputError, match="tick rate; expected 400 Hz, one tick a physics step; received 1000 Hz"),
+    ):
+        SimulatedRobot(TASK, arm_contract(), port=firmware.port)
+
+
 def test_an_unknown_task_is_refused() -> None:
     assert refusal(arm_contract(), "fly-v3").startswith("task 'fly-v3'; expected one of drawer-open-v3, ")
 
