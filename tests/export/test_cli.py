@@ -86,6 +86,23 @@ def test_a_json_file_that_cannot_be_written_is_refused_before_any_work(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_json_file_that_is_a_folder_is_refused_before_any_work(
+    tiny_checkpoint: Checkpoint, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tiny_checkpoint.path), "-o", str(tmp_path / "x.hyt"), "--json", str(tmp_path)]) == 2
+    line = f"hyt-export: --json {tmp_path}: expected an ordinary file; received something else there\n"
+    assert capfd.readouterr().err == line
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_bundle_name_that_cannot_be_printed_is_refused(
+    tiny_checkpoint: Checkpoint, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(tiny_checkpoint.path), "-o", str(tmp_path / "bad\udc80.hyt")]) == 2
+    assert capfd.readouterr().err.endswith("bad?.hyt: expected a printable name for the bundle\n")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_fallbacks_with_one_reason_are_one_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     checkpoint = write_checkpoint(tmp_path / "c", AWKWARD)
     assert main([str(checkpoint.path), "-o", str(tmp_path / "x.hyt"), "--threads", "1"]) == 0

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import select
-import shutil
 import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tools import tool
 
 from hyt.firmware_bridge import AxisConfig, FirmwareConfig, FirmwareProcess
 from hyt.firmware_bridge.codec import Frame, FrameDecoder, encode_frame
@@ -22,8 +22,7 @@ FIRMWARE = Path(__file__).resolve().parents[2] / "firmware_bridge" / "firmware"
 @pytest.fixture(scope="session")
 def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The stand-alone firmware project, built with its C tests under ASan and UBSan."""
-    cmake = shutil.which("cmake")
-    assert cmake is not None, "cmake is needed to build the firmware: apt-get install cmake"
+    cmake = tool("cmake")
     folder = tmp_path_factory.mktemp("firmware")
     options = ["-DHYT_BUILD_TESTS=ON", "-DHYT_SANITIZE=ON", "-DCMAKE_BUILD_TYPE=RelWithDebInfo"]
     for command in ([cmake, "-S", str(FIRMWARE), "-B", str(folder), *options], [cmake, "--build", str(folder)]):
