@@ -1,11 +1,14 @@
-"""Opens a bundle and trusts nothing in it: every listed file has its size and SHA-256, the contract fits the model.
+"""Opens a bundle and trusts nothing in it: seal, size and SHA-256 of every listed file, contract that fits the model.
 
 Layout of `NAME.hyt/`:
     manifest.json     contract, shapes, quantisation, size and SHA-256 of every other file, provenance
+    manifest.sha256   the seal: SHA-256 of manifest.json, as sha256sum writes it
     language.gguf     the decoder, in llama.cpp's names
     vision.gguf       image encoder and projector
     tokenizer.json    Hugging Face fast tokenizer
     report.json       what the export measured (optional)
+
+The seal and the hashes guard against damage and stray edits; against an attacker the signature will, once it is there.
 """
 
 from __future__ import annotations
@@ -18,7 +21,7 @@ from pathlib import Path
 
 from hyt.errors import BundleError
 from hyt.runtime.contract import Contract
-from hyt.runtime.json_file import read_json
+from hyt.runtime.json_file import parse_json, read_bytes
 from hyt.runtime.manifest import (
     LANGUAGE_NAME,
     MANIFEST_NAME,
@@ -29,6 +32,7 @@ from hyt.runtime.manifest import (
     Manifest,
     parse_manifest,
 )
+from hyt.runtime.seal import check_seal
 
 MANIFEST_LIMIT = 16 * 2**20
 _DAMAGED = "the bundle was changed or damaged after its export: export or copy it again"
@@ -69,7 +73,10 @@ class Bundle:
 
 
 def open_bundle(path: str | os.PathLike[str]) -> Bundle:
-    """Verify the bundle directory at `path`; raises BundleError at the first thing that is not as it should be."""
+    """Verify the bundle directory at `path`; raises BundleError at the first thing that is not as it should be.
+
+    The manifest is read once: the bytes that were parsed are the bytes that the seal must match.
+    """
     root = Path(path)
     if not root.is_dir():
         raise BundleError(
@@ -83,7 +90,10 @@ def open_bundle(path: str | os.PathLike[str]) -> Bundle:
         raise BundleError(
             str(root), expected=f"a bundle with {MANIFEST_NAME}", received="none", remedy="write one with hyt-export"
         )
-    manifest = parse_manifest(read_json(manifest_path, MANIFEST_LIMIT, BundleError), str(manifest_path))
+    text = read_bytes(manifest_path, MANIFEST_LIMIT, BundleError)
+    # Before the seal: a newer schema or a bad field is told as such.
+    manifest = parse_manifest(parse_json(text, str(manifest_path), BundleError), str(manifest_path))
+    check_seal(root, text)
     files = {name: _verified(root, name, entry) for name, entry in sorted(manifest.files.items())}
     for stray in sorted(root.rglob("*.gguf")):
         if stray.relative_to(root).as_posix() not in files:

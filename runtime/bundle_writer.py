@@ -14,7 +14,8 @@ from pathlib import Path
 
 from hyt.errors import OutputExistsError
 from hyt.runtime.bundle import describe_file
-from hyt.runtime.manifest import MANIFEST_NAME, FileEntry, Manifest
+from hyt.runtime.manifest import MANIFEST_NAME, SEAL_NAME, FileEntry, Manifest
+from hyt.runtime.seal import seal_of
 
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -72,8 +73,13 @@ def describe_files(directory: Path) -> dict[str, FileEntry]:
 
 
 def write_manifest(directory: Path, manifest: Manifest) -> None:
-    """Write `manifest.json`, the last file of a bundle."""
-    (directory / MANIFEST_NAME).write_text(manifest.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    """Write `manifest.json` and its seal `manifest.sha256`, the last files of a bundle.
+
+    The seal guards against damage and stray edits; against an attacker the signature will, once it is there.
+    """
+    text = (manifest.model_dump_json(indent=1) + "\n").encode()
+    (directory / MANIFEST_NAME).write_bytes(text)
+    (directory / SEAL_NAME).write_bytes(seal_of(text))
 
 
 def _put_in_place(fresh: Path, target: Path) -> None:

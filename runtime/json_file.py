@@ -36,6 +36,11 @@ def parse_json(text: bytes, subject: str, error: type[HytError]) -> Any:
 
 def read_json(path: Path, limit: int, error: type[HytError], remedy: str = "") -> Any:
     """Read and parse a JSON file of at most `limit` bytes; raises `error` when it is missing, larger or no JSON."""
+    return parse_json(read_bytes(path, limit, error, remedy), str(path), error)
+
+
+def read_bytes(path: Path, limit: int, error: type[HytError], remedy: str = "") -> bytes:
+    """Read a regular file of at most `limit` bytes once; raises `error` when it is missing, larger or no such file."""
     try:
         # Without waiting: a pipe would keep a plain open for ever.
         with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
@@ -47,4 +52,4 @@ def read_json(path: Path, limit: int, error: type[HytError], remedy: str = "") -
         raise error(str(path), expected="a readable file", received=reason, remedy=remedy) from None
     if len(text) > limit:
         raise error(str(path), expected=f"at most {limit} bytes", received="more", remedy=remedy)
-    return parse_json(text, str(path), error)
+    return text

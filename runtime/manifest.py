@@ -18,6 +18,7 @@ from hyt.runtime.contract import Contract, Finite, Name, first_problem
 SCHEMA_MAJOR = 1
 SCHEMA_MINOR = 0
 MANIFEST_NAME = "manifest.json"
+SEAL_NAME = "manifest.sha256"
 LANGUAGE_NAME = "language.gguf"
 VISION_NAME = "vision.gguf"
 TOKENIZER_NAME = "tokenizer.json"
@@ -154,7 +155,7 @@ class Manifest(_Part):
     @classmethod
     def _names_stay_inside(cls, files: dict[str, FileEntry]) -> dict[str, FileEntry]:
         for name in files:
-            if len(name) > 255 or not _FILE_NAME.fullmatch(name) or name == MANIFEST_NAME:
+            if len(name) > 255 or not _FILE_NAME.fullmatch(name) or name in (MANIFEST_NAME, SEAL_NAME):
                 raise ValueError(f"{name[:80]!r} is no file name inside the bundle")
         missing = [name for name in REQUIRED_FILES if name not in files]
         if missing:

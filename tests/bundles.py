@@ -2,10 +2,12 @@
 
 path = write_bundle(tmp_path)             # tmp_path / "tiny.hyt", the shape of `checkpoints.DEFAULT`
 path = write_arm_bundle(tmp_path)         # its camera, state and actions are the simulated arm's
+seal(path)                                # after a change of its manifest that the seal is to agree with
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +37,12 @@ def write_arm_bundle(folder: Path, *, steps: int = 1, reach: float = 0.05) -> Pa
     gripper.update(low=-1.0, high=1.0, semantics="absolute", relative_to="none")
     path.write_text(json.dumps(contract))
     return _export(folder, "q4_0")
+
+
+def seal(bundle: Path) -> None:
+    """Forge the seal so that it agrees with the manifest as it is now."""
+    digest = hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
+    (bundle / "manifest.sha256").write_text(f"{digest}  manifest.json\n")
 
 
 def _export(folder: Path, quantization: str) -> Path:

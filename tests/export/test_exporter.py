@@ -49,6 +49,7 @@ def test_the_same_checkpoint_gives_the_same_bytes_whatever_name_and_threads(
     time.sleep(1.1)  # a time stamp in seconds would differ
     export_with_threads(tiny_checkpoint.path, tmp_path / "b.hyt", threads=2)
     assert contents(tmp_path / "a.hyt") == contents(tmp_path / "b.hyt")
+    assert "manifest.sha256" in contents(tmp_path / "a.hyt")
 
 
 def test_shards_and_names_do_not_change_the_weights(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bundles import seal
 from refusals import refused_bundle
 
 from hyt.runtime.bundle import MANIFEST_LIMIT, describe_file
@@ -81,7 +82,20 @@ def test_a_schema_version_that_is_none(bundle_copy: Path, version: Any) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    ["../secret", "/etc/passwd", "a/../../b", "a//b", "./a", "", ".hidden", "a\\b", "a\nb", "manifest.json", "x" * 256],
+    [
+        "../secret",
+        "/etc/passwd",
+        "a/../../b",
+        "a//b",
+        "./a",
+        "",
+        ".hidden",
+        "a\\b",
+        "a\nb",
+        "manifest.json",
+        "manifest.sha256",
+        "x" * 256,
+    ],
 )
 def test_a_file_name_that_leaves_the_bundle(bundle_copy: Path, name: str) -> None:
     change_manifest(bundle_copy, lambda data: data["files"].update({name: data["files"]["language.gguf"]}))
@@ -102,6 +116,7 @@ def test_a_linked_folder_that_leads_elsewhere(bundle_copy: Path, tmp_path: Path)
     (bundle_copy / "more").symlink_to(tmp_path / "outside")
     entry = describe_file(tmp_path / "outside" / "head.gguf").model_dump()
     change_manifest(bundle_copy, lambda data: data["files"].update({"more/head.gguf": entry}))
+    seal(bundle_copy)
     assert "a regular file inside the bundle" in refused_bundle(bundle_copy)
 
 

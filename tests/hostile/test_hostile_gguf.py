@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from bundles import seal
 
 import hyt
 from hyt.runtime.bundle import describe_file
@@ -17,7 +18,7 @@ FILES = ("language.gguf", "vision.gguf")
 # Changes bytes of one file, agrees the manifest with it, loads the bundle and acts, again and again in one process:
 # a crash, a hang or an exception of another tree ends it.
 PROGRAM = """
-import json, random, sys
+import hashlib, json, random, sys
 from pathlib import Path
 import numpy as np
 import hyt
@@ -37,23 +38,26 @@ for round in range(150):
     path.write_bytes(content)
     data["files"][name] = describe_file(path).model_dump()
     manifest.write_text(json.dumps(data))
+    digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
+    (bundle / "manifest.sha256").write_text(digest + "  manifest.json\\n")
     try:
         with hyt.load(bundle, threads=1) as policy:
             policy.reset(instruction="open the drawer")
             policy.act(observation)
     except hyt.HytError as error:
-        assert "\\n" not in str(error), error
+        assert "\\n" not in str(error) and "SHA-256" not in str(error), error
         refused += 1
 print(refused)
 """
 
 
 def agree(bundle: Path, name: str) -> None:
-    """Forge the manifest so that it lists the file as it is now."""
+    """Forge the manifest and its seal so that they agree with the file as it is now."""
     manifest = bundle / "manifest.json"
     data = json.loads(manifest.read_text())
     data["files"][name] = describe_file(bundle / name).model_dump()
     manifest.write_text(json.dumps(data))
+    seal(bundle)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -65,6 +69,7 @@ def test_a_truncated_gguf_with_a_forged_hash_is_refused(bundle_copy: Path, name:
     with pytest.raises(hyt.BundleError) as error:
         hyt.load(bundle_copy)
     assert "\n" not in str(error.value)
+    assert "SHA-256" not in str(error.value)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -72,8 +77,9 @@ def test_the_other_gguf_in_its_place_is_refused(bundle_copy: Path, name: str) ->
     other = FILES[1 - FILES.index(name)]
     (bundle_copy / name).write_bytes((bundle_copy / other).read_bytes())
     agree(bundle_copy, name)
-    with pytest.raises(hyt.BundleError):
+    with pytest.raises(hyt.BundleError) as error:
         hyt.load(bundle_copy)
+    assert "SHA-256" not in str(error.value)
 
 
 @pytest.mark.parametrize("name", FILES)

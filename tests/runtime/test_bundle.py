@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from bundles import seal
 
 from hyt.errors import BundleError
 from hyt.runtime.bundle import open_bundle
@@ -48,6 +51,19 @@ def test_a_newer_minor_schema_is_read_and_its_new_fields_ignored(tiny_bundle: Pa
     data["novelty"] = {"a": 1}
     data["shapes"]["text"]["novelty"] = 2
     assert parse_manifest(data, "manifest.json").name == "tiny"
+
+
+def test_the_seal_is_no_file_that_the_manifest_lists(tiny_bundle: Path) -> None:
+    digest = hashlib.sha256((tiny_bundle / "manifest.json").read_bytes()).hexdigest()
+    assert (tiny_bundle / "manifest.sha256").read_bytes() == f"{digest}  manifest.json\n".encode()
+    assert "manifest.sha256" not in open_bundle(tiny_bundle).manifest.files
+
+
+def test_a_sealed_manifest_may_be_written_in_another_style(tiny_bundle: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(tiny_bundle, tmp_path / "copy.hyt"))
+    (copy / "manifest.json").write_text(json.dumps(manifest_data(tiny_bundle)))
+    seal(copy)
+    assert open_bundle(copy).manifest == open_bundle(tiny_bundle).manifest
 
 
 def test_an_unknown_field_of_our_own_schema_is_refused(tiny_bundle: Path) -> None:
