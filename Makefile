@@ -63,8 +63,8 @@ parity: setup-dev $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/metaworld-arm-f3
 	$(BIN)/python benchmarks/parity.py $(POLICY) $(OUT)/metaworld-arm.hyt --against $(OUT)/metaworld-arm-f32.hyt
 
 bench: setup $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/random-0.5b.hyt/manifest.json
-	$(BIN)/hyt-run bench $(OUT)/metaworld-arm.hyt --json $(OUT)/bench-metaworld-arm.json
-	$(BIN)/hyt-run bench $(OUT)/random-0.5b.hyt --json $(OUT)/bench-random-0.5b.json
+	$(BIN)/hyt-run bench $(OUT)/metaworld-arm.hyt --threads 1 --repeat 200 --json $(OUT)/bench-metaworld-arm.json
+	$(BIN)/hyt-run bench $(OUT)/random-0.5b.hyt --threads 2 --repeat 10 --json $(OUT)/bench-random-0.5b.json
 
 policy: setup-dev
 	$(BIN)/hyt-train collect $(OUT)/data --episodes 350
