@@ -5,8 +5,8 @@
     follow: prefix(image, state, sub-instruction)  <follow> a1 .. aK        the instruction is not seen
 
 The prefix is bidirectional, what follows it is causal. act and think of one data point share their prefix in one
-sequence: a block mask keeps each from seeing the other, which costs a third less than two sequences and gives the same
-gradients.
+sequence: a block mask keeps each from seeing the other, so the shared prefix is computed
+once.
 """
 
 from __future__ import annotations
