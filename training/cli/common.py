@@ -1,0 +1,35 @@
+"""What the subcommands of `hyt-train` share: number arguments, progress lines, missing extras."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+from hyt.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    Commands = argparse._SubParsersAction[argparse.ArgumentParser]
+
+
+def positive(text: str) -> int:
+    """An argument type: a whole number of at least one."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a positive number, received {text}")
+    return value
+
+
+def report(values: dict[str, Any]) -> None:
+    """One line of progress."""
+    print(json.dumps(values), flush=True)
+
+
+def needs(extra: str, missing: ImportError) -> MissingDependencyError:
+    """The refusal of a subcommand whose packages are not installed."""
+    return MissingDependencyError(
+        "hyt-train",
+        expected=f"the packages of the extra [{extra}]",
+        received=str(missing),
+        remedy=f"pip install 'hyt[{extra}]'",
+    )
