@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
+from tokenizers.models import WordLevel
 
 from hyt.errors import BundleError, InputError
 from hyt.runtime.contract import Contract, ImageSegment, StateSegment, TextSegment, TokenSegment, bin_of
@@ -42,7 +43,7 @@ class Prompt:
                 f"instruction {text!r}",
                 expected="words the policy's tokenizer knows",
                 received=f"unknown {', '.join(map(repr, dict.fromkeys(unknown)))}",
-                remedy="hyt-run inspect lists the instructions the policy was trained on",
+                remedy="hyt-run inspect lists the instructions and words the policy was trained on",
             )
         if control := [text[a:b] for (a, b), id in zip(encoding.offsets, ids, strict=True) if id in self._control]:
             raise InputError(
@@ -59,6 +60,15 @@ class Prompt:
                 remedy="shorten it",
             )
         return ids
+
+    def words(self) -> list[str] | None:
+        """The words a text may hold, sorted; None when the tokenizer reads any text (bytes or pieces of words)."""
+        if self._unknown is None or not isinstance(self._tokenizer.model, WordLevel):
+            return None
+        added = {token.content for token in self._tokenizer.get_added_tokens_decoder().values()}
+        vocabulary = self._tokenizer.get_vocab(with_added_tokens=False)
+        words = (word for word in vocabulary if word not in added and word.isalpha())
+        return sorted(words)
 
     def layout(self, text_ids: Sequence[int], state: NDArray[np.float32]) -> NDArray[np.int32]:
         """The prefix, int32 (positions,): token ids, and -1 - i where the tokens of image i stand.

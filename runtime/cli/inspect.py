@@ -12,6 +12,7 @@ from rich.text import Text
 from hyt.runtime.bundle import Bundle, open_bundle
 from hyt.runtime.contract import Contract, ImageSegment, StateSegment, TextSegment
 from hyt.runtime.manifest import Manifest
+from hyt.runtime.prompt import Prompt, read_tokenizer
 from hyt.runtime.view import unit_suffix
 
 
@@ -46,7 +47,7 @@ def sections(bundle: Bundle) -> list[tuple[str, list[tuple[str, str]]]]:
     """What is shown, as titled rows of name and value."""
     manifest, contract = bundle.manifest, bundle.contract
     return [
-        ("policy", _policy(manifest)),
+        ("policy", _policy(bundle)),
         ("model", _model(manifest)),
         ("prompt", list(_prompt(contract))),
         ("state", list(_state(contract))),
@@ -56,14 +57,17 @@ def sections(bundle: Bundle) -> list[tuple[str, list[tuple[str, str]]]]:
     ]
 
 
-def _policy(manifest: Manifest) -> list[tuple[str, str]]:
+def _policy(bundle: Bundle) -> list[tuple[str, str]]:
+    manifest = bundle.manifest
     version = manifest.schema_version
+    words = Prompt(manifest.contract, read_tokenizer(bundle.tokenizer, manifest.contract)).words()
     return [
         ("name", manifest.name),
         ("family", manifest.family),
         ("schema", f"{version.major}.{version.minor}"),
         ("quantisation", manifest.quantization.requested),
         ("instructions", "; ".join(manifest.contract.instructions) or "not listed"),
+        ("words", "any" if words is None else " ".join(words)),
     ]
 
 

@@ -19,6 +19,8 @@ def test_every_section_says_what_the_manifest_holds(tiny_bundle: Path) -> None:
     shown = {title: dict(rows) for title, rows in sections(open_bundle(tiny_bundle))}
     assert shown["policy"]["name"] == "tiny"
     assert shown["policy"]["instructions"] == "open the drawer; close the door slowly"
+    assert {"open", "the", "drawer"} <= set(shown["policy"]["words"].split())
+    assert "<act>" not in shown["policy"]["words"]
     assert "3 layers, 64 wide, 3 heads (1 of keys and values) of 32" in shown["model"]["decoder"]
     assert shown["model"]["prefix"] == "bidirectional attention, at most 30 positions"
     assert shown["prompt"]["image"] == "camera 'camera0', uint8 (28, 28, 3) RGB"
