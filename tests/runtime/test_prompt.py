@@ -64,7 +64,7 @@ def test_a_text_that_is_no_unicode_is_refused() -> None:
 def test_an_unknown_word_is_refused_and_named() -> None:
     assert refusal("please open the the fridge please") == (
         "instruction 'please open the the fridge please'; expected words the policy's tokenizer knows; received "
-        "unknown 'please', 'fridge'; hyt-run inspect lists the instructions the policy was trained on"
+        "unknown 'please', 'fridge'; hyt-run inspect lists the instructions and words the policy was trained on"
     )
 
 
