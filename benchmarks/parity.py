@@ -57,11 +57,12 @@ class Tally:
     errors: list[float] = field(default_factory=list)
 
 
-def record(count: int) -> list[Recorded]:
-    """`count` decisions of disturbed expert episodes on the validation seeds, spread over all tasks."""
+def record(count: int, instructions: tuple[str, ...]) -> list[Recorded]:
+    """`count` decisions of disturbed expert episodes on the validation seeds, spread over the policy's own tasks."""
     recorded: list[Recorded] = []
-    share = -(-count // len(TASKS))
-    for name, task in TASKS.items():
+    tasks = {name: task for name, task in TASKS.items() if task.instructions[0] in instructions}
+    share = -(-count // len(tasks))
+    for name, task in tasks.items():
         arm = MetaWorldArm(name)
         mine: list[Recorded] = []
         for seed in seeds.VALIDATION:
@@ -218,8 +219,8 @@ def action_difference(first: Core, second: Core, items: list[Recorded]) -> dict[
 def parity(checkpoint: Path, bundle: Path, against: Path | None, observations: int, threads: int) -> dict[str, Any]:
     """The comparison as JSON values."""
     torch.set_num_threads(threads)
-    items = record(observations)
     core = Core(bundle, threads)
+    items = record(observations, core.policy.contract.instructions)
     tallies = compare(core, reference_model(checkpoint, bundle), items)
     result: dict[str, Any] = {
         "observations": len(items),

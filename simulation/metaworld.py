@@ -72,8 +72,14 @@ class MetaWorldArm:
 
     @property
     def thing(self) -> npt.NDArray[np.float64]:
-        """Position (3,) in metres of what the task is about (handle, button)."""
+        """Position (3,) in metres of what the task is about: handle, button, puck; in reach the goal."""
         position: npt.NDArray[np.float64] = self._observation[4:7].copy()
+        return self.goal if self.task.name == "reach-v3" else position
+
+    @property
+    def goal(self) -> npt.NDArray[np.float64]:
+        """Position (3,) in metres of the marked goal, in tasks that have one."""
+        position: npt.NDArray[np.float64] = self._observation[-3:].copy()
         return position
 
     def reset(self, seed: int) -> None:
@@ -109,12 +115,11 @@ class MetaWorldArm:
 
     def phase(self) -> int:
         """Index of the expert's present phase in `task.phases`."""
-        return self.task.phase(self.hand, self.thing)
+        return self.task.phase(self.hand, self.thing, float(self._observation[3]))
 
-    def pixels(self) -> tuple[tuple[float, float], tuple[float, float]]:
-        """Pixels (x, y) of the hand and of the thing in the policy's image."""
-        data = self._env.data
-        return self._camera.project(data, self.hand), self._camera.project(data, self.thing)
+    def pixel(self, point: npt.NDArray[np.float64]) -> tuple[float, float]:
+        """Pixel (x, y) in the policy's image of a point (3,) in metres."""
+        return self._camera.project(self._env.data, point)
 
     def render(self, size: int) -> npt.NDArray[np.uint8]:
         """The whole scene, uint8 (size, size, 3), for films."""

@@ -18,15 +18,17 @@ Vector = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Task:
-    """One task: `phases` are the words of a thought's plan, `phase(hand, thing)` is the index of the current one.
+    """One task: `phases` are the words of a thought's plan, `phase(hand, thing, opening)` the index of the current.
 
-    `hand` and `thing` are positions (3,) in metres, world frame; `thing` is the handle, button or knob.
+    `hand` and `thing` are positions (3,) in metres, world frame; `thing` is the handle, button, knob, puck or (reach)
+    the goal. `opening` is the gripper's, 1 when open. `goal`: the thing has to be brought to a marked goal.
     """
 
     name: str
     instructions: tuple[str, ...]
     phases: tuple[str, ...]
-    phase: Callable[[Vector, Vector], int]
+    phase: Callable[[Vector, Vector, float], int]
+    goal: bool = False
 
 
 def _apart(hand: Vector, target: Vector) -> float:
@@ -34,10 +36,12 @@ def _apart(hand: Vector, target: Vector) -> float:
     return float(np.hypot(hand[0] - target[0], hand[1] - target[1]))
 
 
-def _reach_lower_act(offset: tuple[float, float, float], near: float, level: float) -> Callable[[Vector, Vector], int]:
+def _reach_lower_act(
+    offset: tuple[float, float, float], near: float, level: float
+) -> Callable[[Vector, Vector, float], int]:
     """Phases 'above it', 'down to it', 'move it' for a target at `thing + offset`."""
 
-    def phase(hand: Vector, thing: Vector) -> int:
+    def phase(hand: Vector, thing: Vector, opening: float) -> int:
         target = thing + np.array(offset)
         if _apart(hand, target) > near:
             return 0
@@ -46,15 +50,28 @@ def _reach_lower_act(offset: tuple[float, float, float], near: float, level: flo
     return phase
 
 
-def _drawer_close(hand: Vector, thing: Vector) -> int:
+def _drawer_close(hand: Vector, thing: Vector, opening: float) -> int:
     target = thing + np.array([0.0, 0.0, -0.02])
     if hand[1] > target[1]:
         return 0 if hand[2] < target[2] + 0.23 else 1
     return 2 if abs(hand[2] - target[2]) > 0.04 else 3
 
 
-def _button_press(hand: Vector, thing: Vector) -> int:
+def _button_press(hand: Vector, thing: Vector, opening: float) -> int:
     return 0 if _apart(hand, thing) > 0.04 else 1
+
+
+def _reach(hand: Vector, thing: Vector, opening: float) -> int:
+    return 0
+
+
+def _pick_place(hand: Vector, thing: Vector, opening: float) -> int:
+    target = thing + np.array([-0.005, 0.0, 0.0])
+    if _apart(hand, target) > 0.02:
+        return 0
+    if abs(hand[2] - target[2]) > 0.05 and target[2] < 0.04:
+        return 1
+    return 2 if opening > 0.73 else 3
 
 
 TASKS: dict[str, Task] = {
@@ -95,6 +112,26 @@ TASKS: dict[str, Task] = {
             ("press the button", "push the button down", "press down the button"),
             ("reach", "press"),
             _button_press,
+        ),
+        Task(
+            "reach-v3",
+            ("reach the goal", "go to the goal", "bring the gripper to the goal"),
+            ("reach",),
+            _reach,
+        ),
+        Task(
+            "push-v3",
+            ("push the puck to the goal", "slide the puck to the goal", "bring the puck to the goal"),
+            ("reach", "lower", "push"),
+            _reach_lower_act((-0.005, 0.0, 0.0), 0.02, 0.04),
+            goal=True,
+        ),
+        Task(
+            "pick-place-v3",
+            ("pick the puck and place it at the goal", "lift the puck to the goal", "carry the puck to the goal"),
+            ("reach", "lower", "grasp", "carry"),
+            _pick_place,
+            goal=True,
         ),
     )
 }

@@ -2,8 +2,8 @@
 
     plan reach lower pull subtask lower move down back gripper <p30> <p22> object <p33> <p20>
 
-Coordinates are image positions on a 64 x 64 grid. The part from `subtask` to the end of the motion is a sub-instruction
-that a person could give as well.
+A task with a marked goal adds `goal <p40> <p12>`. Coordinates are image positions on a 64 x 64 grid. The part from
+`subtask` to the end of the motion is a sub-instruction that a person could give as well.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ def sub_instruction(arm: MetaWorldArm) -> str:
 
 def thought(arm: MetaWorldArm) -> str:
     """The whole thought for the arm's present state."""
-    hand, thing = arm.pixels()
-    places = ["gripper", grid_word(hand[0]), grid_word(hand[1]), "object", grid_word(thing[0]), grid_word(thing[1])]
-    return " ".join(["plan", *arm.task.phases, sub_instruction(arm), *places])
+    places = {"gripper": arm.hand, "object": arm.thing} | ({"goal": arm.goal} if arm.task.goal else {})
+    seen = [word for name, point in places.items() for word in (name, *map(grid_word, arm.pixel(point)))]
+    return " ".join(["plan", *arm.task.phases, sub_instruction(arm), *seen])
 
 
 def words() -> list[str]:
@@ -53,4 +53,4 @@ def words() -> list[str]:
 
     phases = {phase for task in TASKS.values() for phase in task.phases}
     motions = {word for pair in MOTIONS for word in pair}
-    return sorted({"plan", "subtask", "move", "hold", "gripper", "object"} | phases | motions)
+    return sorted({"plan", "subtask", "move", "hold", "gripper", "object", "goal"} | phases | motions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+os.environ.setdefault("MUJOCO_GL", "egl")  # whichever test file imports mujoco first
 
 if TYPE_CHECKING:
     from checkpoints import Checkpoint

@@ -42,10 +42,11 @@ def test_a_phase_is_named_exactly_when_the_expert_takes_its_branch(name: str) ->
     branches: dict[int, set[tuple[int, ...]]] = {}
     for _ in range(3000):
         observation = np.zeros(39)
-        observation[4:7] = random.uniform([-0.2, 0.5, 0.05], [0.2, 0.9, 0.3])
+        observation[4:7] = random.uniform([-0.2, 0.5, 0.0], [0.2, 0.9, 0.3])
         near = random.choice([0.02, 0.08, 0.4])
+        observation[3] = random.uniform()
         observation[:3] = observation[4:7] + random.uniform(-near, near, 3)
-        phase = task.phase(observation[:3].copy(), observation[4:7].copy())
+        phase = task.phase(observation[:3].copy(), observation[4:7].copy(), observation[3])
         branches.setdefault(phase, set()).add(branch_taken(expert, observation))
     assert sorted(branches) == list(range(len(task.phases)))
     assert all(len(taken) == 1 for taken in branches.values())

@@ -19,7 +19,7 @@ def add(commands: Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser("collect", help="collect demonstrations from the scripted experts")
     parser.add_argument("directory", type=Path, metavar="DIR", help="where episodes go; those there are kept")
-    parser.add_argument("--tasks", default="", help="comma-separated; default: all six")
+    parser.add_argument("--tasks", default="", help="comma-separated; default: all")
     parser.add_argument("--episodes", type=positive, default=350, help="seeds per task (default: %(default)s)")
     parser.add_argument("--workers", type=positive, default=2, help="processes (default: %(default)s)")
     parser.set_defaults(run=run)
