@@ -1,7 +1,7 @@
 # Everything a person or CI does with this repository; each target sets up what it needs on a bare Debian or Ubuntu.
 #   make run        export the shipped policy to INT4 and drive the simulated arm with it, through the firmware
 #   make test       all tests but the slow ones;  make test-slow: the slow ones;  make lint: formatters, linters, types
-#   make evaluate   50 held-out episodes a task: act with INT4 and f32 on the same seeds, think and follow with INT4
+#   make evaluate   held-out episodes, 100 a task: act, think and follow with INT4; INT4 against f32 on 167 more a task
 #   make parity     the core against PyTorch on 1000 observations, f32 and INT4
 #   make bench      timings of the shipped policy and of a random 0.5B-parameter shape
 #   make policy     collect demonstrations and fit the shipped policy again (over an hour on two cores)
@@ -48,15 +48,10 @@ format: setup-dev
 	git ls-files '*.c' '*.h' '*.cpp' '*.cc' | xargs $(BIN)/clang-format -i
 
 evaluate: setup $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/metaworld-arm-f32.hyt/manifest.json
-	$(BIN)/hyt-run drive $(OUT)/metaworld-arm.hyt --robot $(ROBOT) --mode act --episodes 50 --seed 1000000 \
-	    --json $(OUT)/evaluate-q4_0.json
-	$(BIN)/hyt-run drive $(OUT)/metaworld-arm-f32.hyt --robot $(ROBOT) --mode act --episodes 50 --seed 1000000 \
-	    --json $(OUT)/evaluate-f32.json
-	for mode in think follow; do \
-	    $(BIN)/hyt-run drive $(OUT)/metaworld-arm.hyt --robot $(ROBOT) --mode $$mode --episodes 50 --seed 1000000 \
-	        --json $(OUT)/evaluate-$$mode.json || exit; \
-	done
-	$(BIN)/python benchmarks/paired.py $(OUT)/evaluate-f32.json $(OUT)/evaluate-q4_0.json
+	$(BIN)/hyt-train evaluate $(OUT)/metaworld-arm.hyt --modes act,think,follow,follow-own \
+	    --json $(OUT)/evaluate.json
+	$(BIN)/hyt-train evaluate $(OUT)/metaworld-arm-f32.hyt $(OUT)/metaworld-arm.hyt --modes act --seeds paired \
+	    --json $(OUT)/evaluate-paired.json
 
 parity: setup-dev $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/metaworld-arm-f32.hyt/manifest.json
 	$(BIN)/python benchmarks/parity.py $(POLICY) $(OUT)/metaworld-arm-f32.hyt

@@ -21,6 +21,7 @@ Modality = Literal["act", "think", "follow"]
 class Decision:
     """One turn of the loop. `text` is the thought (think), the sub-instruction (follow) or empty (act).
 
+    `thought_tokens` counts the tokens that the policy wrote before the action, without the end of the thought.
     Latencies are in seconds by phase: observe, the policy's vision, prefill, thought and decode, policy (all of these
     and what lies between), acknowledge (chunk sent until the firmware's acknowledgement was read),
     camera_to_acknowledge (observe begun until then), execute (chunk sent until executed).
@@ -32,6 +33,7 @@ class Decision:
     chunk: ActionChunk
     outcome: Outcome
     latencies: dict[str, float]
+    thought_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,7 @@ def _decide(policy: Policy, robot: Robot, modality: Modality, advise: Callable[[
     began = time.monotonic()
     observation = robot.observe()
     observed = time.monotonic()
-    text, chunk = _ask(policy, observation, modality, advise)
+    text, thought_tokens, chunk = _ask(policy, observation, modality, advise)
     sent = time.monotonic()
     outcome = robot.execute(chunk)
     latencies = {
@@ -119,19 +121,20 @@ def _decide(policy: Policy, robot: Robot, modality: Modality, advise: Callable[[
     }
     if modality == "think":
         latencies["thought"] = chunk.timings.thought
-    return Decision(index, observation, text, chunk, outcome, latencies)
+    return Decision(index, observation, text, chunk, outcome, latencies, thought_tokens)
 
 
 def _ask(
     policy: Policy, observation: Observation, modality: Modality, advise: Callable[[], str | None]
-) -> tuple[str, ActionChunk]:
+) -> tuple[str, int, ActionChunk]:
+    """The text, the tokens of a thought that the policy wrote, and the chunk."""
     if modality == "act":
-        return "", policy.act(observation)
+        return "", 0, policy.act(observation)
     if modality == "think":
         thought = policy.think(observation)
         assert thought.action is not None  # no deadline was given
-        return thought.text, thought.action
+        return thought.text, len(thought.tokens), thought.action
     text = advise()
     if text is None:
         raise InputError("follow", expected="a sub-instruction", received="none", remedy="give one by --instruction")
-    return text, policy.follow(observation, text)
+    return text, 0, policy.follow(observation, text)

@@ -1,4 +1,4 @@
-"""Small statistics for reports: Wilson intervals of success rates, and latency summaries."""
+"""Small statistics for reports: intervals of success rates and of their paired differences, latency summaries."""
 
 from __future__ import annotations
 
@@ -26,6 +26,31 @@ def wilson_interval(successes: int, trials: int, z: float = Z_95) -> tuple[float
     half = z / scale * math.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials))
     # Rounding may leave the ends a few ulp off; they are exact where all trials agree.
     return (0.0 if successes == 0 else max(center - half, 0.0), 1.0 if successes == trials else min(center + half, 1.0))
+
+
+def paired_difference(both: int, first: int, second: int, neither: int) -> tuple[float, float, float]:
+    """Difference of two paired success rates and its 95% interval, as (difference, low, high) in [-1, 1].
+
+    both, first, second, neither: episodes solved by both, only by the first, only by the second, by none of the two.
+    Source: R. G. Newcombe, Statistics in Medicine 17 (1998), 2635-2650, method 10. Raises ValueError without episodes.
+    """
+    n = both + first + second + neither
+    if n == 0:
+        raise ValueError("expected at least one pair of episodes, received none")
+    p1, p2 = (both + first) / n, (both + second) / n
+    low1, high1 = wilson_interval(both + first, n)
+    low2, high2 = wilson_interval(both + second, n)
+    product = (both + first) * (second + neither) * (both + second) * (first + neither)
+    phi = 0.0
+    if product:
+        agreement = both * neither - first * second
+        # The correction for continuity keeps a positive correlation from being overstated.
+        phi = (max(agreement - n / 2, 0.0) if agreement > 0 else agreement) / math.sqrt(product)
+    d1, d2 = p1 - low1, high2 - p2
+    e1, e2 = high1 - p1, p2 - low2
+    delta = math.sqrt(max(d1 * d1 - 2 * phi * d1 * d2 + d2 * d2, 0.0))
+    epsilon = math.sqrt(max(e1 * e1 - 2 * phi * e1 * e2 + e2 * e2, 0.0))
+    return p1 - p2, p1 - p2 - delta, p1 - p2 + epsilon
 
 
 @dataclass(frozen=True)

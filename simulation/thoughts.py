@@ -47,6 +47,12 @@ def thought(arm: MetaWorldArm) -> str:
     return " ".join(["plan", *arm.task.phases, sub_instruction(arm), *seen])
 
 
+def sub_instruction_in(text: str) -> str:
+    """The sub-instruction within a thought, from `subtask` to the end of the motion; the whole text without one."""
+    before, found, rest = text.partition("subtask ")
+    return (found + rest).partition(" gripper")[0] if found else before
+
+
 def words() -> list[str]:
     """Every word that a thought or sub-instruction can hold, besides the grid coordinates."""
     from hyt.simulation.tasks import TASKS

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyt.runtime.statistics import Z_95, summarise, wilson_interval
+from hyt.runtime.statistics import Z_95, paired_difference, summarise, wilson_interval
 
 
 def test_the_interval_of_known_counts_is_the_published_one() -> None:
@@ -51,3 +51,32 @@ def test_a_summary_is_numpys_percentiles_in_milliseconds(seconds: list[float]) -
 def test_a_summary_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one latency"):
         summarise([])
+
+
+@pytest.mark.parametrize("cells", [(0.85, 0.05, 0.04, 0.06), (0.5, 0.2, 0.1, 0.2), (0.97, 0.01, 0.01, 0.01)])
+def test_the_paired_interval_covers_the_true_difference_in_95_of_100_experiments(cells: tuple[float, ...]) -> None:
+    random = np.random.default_rng(4)
+    truth = cells[1] - cells[2]
+    covered = []
+    for counts in random.multinomial(300, cells, size=2000):
+        _, low, high = paired_difference(*(int(c) for c in counts))
+        covered.append(low <= truth <= high)
+    assert 0.93 <= np.mean(covered) <= 0.995
+
+
+def test_swapping_the_two_mirrors_the_paired_interval() -> None:
+    difference, low, high = paired_difference(200, 30, 12, 58)
+    swapped = paired_difference(200, 12, 30, 58)
+    np.testing.assert_allclose(swapped, (-difference, -high, -low), atol=1e-12)
+    assert difference == pytest.approx(18 / 300)
+
+
+def test_equal_outcomes_leave_no_difference() -> None:
+    difference, low, high = paired_difference(300, 0, 0, 0)
+    assert difference == 0.0
+    assert -0.02 < low <= 0.0 <= high < 0.02
+
+
+def test_no_pairs_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected at least one pair"):
+        paired_difference(0, 0, 0, 0)

@@ -10,14 +10,14 @@ import sys
 from collections.abc import Sequence
 
 from hyt.errors import HytError
-from hyt.training.cli import collect, fit
+from hyt.training.cli import collect, evaluate, fit
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns the exit code."""
     parser = argparse.ArgumentParser(prog="hyt-train", description="Train small HyT policies on the simulated arm.")
-    commands = parser.add_subparsers(required=True, metavar="collect|fit")
-    for command in (collect, fit):
+    commands = parser.add_subparsers(required=True, metavar="collect|fit|evaluate")
+    for command in (collect, fit, evaluate):
         command.add(commands)
     options = parser.parse_args(arguments)
     try:

@@ -1,0 +1,132 @@
+"""hyt-train evaluate: episodes through the firmware, the same as hyt-run drive's, and not run twice."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bundles import write_arm_bundle
+
+from hyt.runtime.cli import main as hyt_run
+from hyt.simulation.tasks import TASKS
+from hyt.training.cli import main
+from hyt.training.evaluation import worker
+from hyt.training.evaluation.entries import Entry, tasks_known
+from hyt.training.evaluation.log import Job
+
+TASK = "drawer-open-v3"
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    # Eight steps a chunk: an episode of 500 control steps is thirteen decisions.
+    return write_arm_bundle(tmp_path_factory.mktemp("arm"), steps=8)
+
+
+def evaluate(*arguments: object) -> int:
+    return main(["evaluate", *map(str, arguments)])
+
+
+def read(path: Path) -> Any:
+    return json.loads(path.read_text())
+
+
+def test_two_processes_give_the_episodes_that_a_drive_gives(bundle: Path, tmp_path: Path) -> None:
+    ours, theirs = tmp_path / "ours.json", tmp_path / "theirs.json"
+    options = ["--tasks", TASK, "--modes", "act,think,follow-own", "--seeds", "900000", "--episodes", "1"]
+    assert evaluate(bundle, *options, "--workers", "2", "--json", ours) == 0
+    act, think, _ = read(ours)["results"]
+    for group in (act, think):
+        drive = ["drive", str(bundle), "--robot", f"sim:metaworld/{TASK}", "--mode", group["mode"]]
+        assert hyt_run([*drive, "--seed", "900000", "--threads", "1", "--no-view", "--json", str(theirs)]) == 0
+        (robot,) = read(theirs)["robots"]
+        assert group["total"]["solved"] == robot["successes"]
+        assert group["thinking"]["decisions"] == robot["decisions"]
+    assert think["thinking"]["thoughts"] == think["thinking"]["decisions"]
+    assert act["thinking"]["thoughts"] == 0
+
+
+def test_a_checkpoint_and_its_bundle_are_two_policies_compared_on_the_same_episodes(
+    bundle: Path, tmp_path: Path
+) -> None:
+    report = tmp_path / "report.json"
+    options = ["--tasks", TASK, "--modes", "act", "--seeds", "validation", "--episodes", "1", "--workers", "1"]
+    assert evaluate(bundle.with_name("tiny"), bundle, *options, "--json", report) == 0
+    data = read(report)
+    assert list(data["policies"]) == ["tiny f32", "tiny q4_0"]
+    (comparison,) = data["comparisons"]
+    assert (comparison["baseline"], comparison["candidate"], comparison["episodes"]) == ("tiny f32", "tiny q4_0", 1)
+
+
+def test_an_evaluation_goes_on_where_it_was_killed(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, report = tmp_path / "all.jsonl", tmp_path / "all.json"
+    options = ["--tasks", TASK, "--modes", "act", "--seeds", "900000", "--episodes", "2", "--workers", "1"]
+    run = worker.Worker.run
+    ran: list[int] = []
+
+    def stopped_after_one(self: worker.Worker, job: Job) -> Any:
+        if len(ran) == 1:
+            raise KeyboardInterrupt
+        ran.append(job.seed)
+        return run(self, job)
+
+    monkeypatch.setattr(worker.Worker, "run", stopped_after_one)
+    assert evaluate(bundle, *options, "--log", log) == 130
+    assert len(log.read_text().splitlines()) == 1
+    ran.clear()
+    monkeypatch.setattr(worker.Worker, "run", lambda self, job: (ran.append(job.seed), run(self, job))[1])
+    assert evaluate(bundle, *options, "--log", log, "--json", report) == 0
+    assert ran == [900001]
+    assert read(report)["results"][0]["total"]["episodes"] == 2
+    ran.clear()
+    assert evaluate(bundle, *options, "--log", log) == 0
+    assert ran == []
+
+
+def test_words_that_the_policy_does_not_know_are_failures_with_their_reason(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "follow.json"
+    options = ["--tasks", TASK, "--modes", "follow", "--seeds", "900000", "--episodes", "2", "--workers", "1"]
+    assert evaluate(bundle, *options, "--json", report) == 0
+    (group,) = read(report)["results"]
+    assert (group["total"]["solved"], group["total"]["episodes"]) == (0, 2)
+    assert "received unknown 'subtask'" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["--modes", "act,dream"], 5, "mode 'dream'; expected one of act, think, "),
+        (["--tasks", "juggle-v3"], 5, "task 'juggle-v3'; expected one of drawer-open-v3, "),
+        (["--seeds", "sown"], 5, "seeds 'sown'; expected held-out, "),
+        (["--episodes", "101"], 5, "--episodes; expected at most the 100 seeds held-out; received 101"),
+        (["--json", "/nowhere/out.json"], 5, "output /nowhere/out.json; expected an existing parent folder"),
+    ],
+)
+def test_what_cannot_be_evaluated_is_one_line(
+    bundle: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, message: str
+) -> None:
+    assert evaluate(bundle, *arguments) == code
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"hyt-train: {message}")
+
+
+def test_a_folder_that_is_no_policy_and_a_policy_named_twice_are_refused(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate(tmp_path) == 3
+    assert "expected a bundle (manifest.json) or a checkpoint (hyt.json); received neither" in capsys.readouterr().err
+    assert evaluate(bundle, bundle) == 5
+    assert "received 'tiny q4_0', the same as 'tiny q4_0'" in capsys.readouterr().err
+
+
+def test_the_default_tasks_are_those_whose_instructions_the_contract_lists() -> None:
+    entry = Entry("arm", Path("arm.hyt"), "f32", "0", ("close the drawer", "open the drawer"))
+    assert tasks_known([entry]) == ["drawer-open-v3", "drawer-close-v3"]
+    assert tasks_known([replace(entry, instructions=())]) == list(TASKS)

@@ -1,0 +1,122 @@
+"""Evaluate policies in closed loop, through the firmware: successes with intervals, latencies, paired comparisons.
+
+hyt-train evaluate CHECKPOINT_OR_BUNDLE... [--modes act,think,follow,follow-own] [--tasks A,B] [--episodes N]
+                   [--seeds held-out|validation|paired|study|FIRST] [--workers N] [--quantization f32,q4_0]
+                   [--json FILE] [--log FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hyt.errors import InputError
+from hyt.training.cli.common import needs, positive, report
+
+if TYPE_CHECKING:
+    from hyt.training.cli.common import Commands
+
+RANGES = {"held-out": "HELD_OUT", "validation": "VALIDATION", "paired": "PAIRED", "study": "STUDY"}
+"""Names of `--seeds` and of their ranges in `hyt.simulation.seeds`."""
+
+EPISODES_FROM_A_SEED = 10
+"""Episodes a task where `--seeds` is a number and `--episodes` is not given."""
+
+
+def add(commands: Commands) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser("evaluate", help="evaluate checkpoints and bundles in closed loop")
+    parser.add_argument(
+        "policies", type=Path, nargs="+", metavar="CHECKPOINT_OR_BUNDLE", help="compared with the first"
+    )
+    parser.add_argument("--modes", default="act,think,follow", help="comma-separated (default: %(default)s)")
+    parser.add_argument("--tasks", default="", help="comma-separated; default: those the first was trained on")
+    parser.add_argument("--episodes", type=positive, help="episodes a task (default: all seeds of the range)")
+    parser.add_argument(
+        "--seeds", default="held-out", help=f"{', '.join(RANGES)}, or a first seed (default: %(default)s)"
+    )
+    parser.add_argument("--workers", type=positive, default=2, help="processes (default: %(default)s); 1 for latencies")
+    parser.add_argument(
+        "--quantization", default="f32", help="of checkpoints, comma-separated: each gives one policy (default: f32)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results")
+    parser.add_argument(
+        "--log",
+        type=Path,
+        metavar="FILE",
+        help="a line an episode; those in it are not run again (default: beside --json)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Evaluate what was asked for."""
+    try:
+        from hyt.simulation.tasks import TASKS
+        from hyt.training.evaluation.modes import MODES
+    except ImportError as missing:
+        raise needs("sim", missing) from None
+    from rich.console import Console
+
+    from hyt.runtime.cli.output import check_output, machine, versions, write_json
+    from hyt.training.evaluation.entries import open_entries, tasks_known
+    from hyt.training.evaluation.log import open_log
+    from hyt.training.evaluation.run import Plan, evaluate
+    from hyt.training.evaluation.summary import Group, compare_all
+    from hyt.training.evaluation.table import print_results
+
+    modes = _chosen("mode", options.modes, MODES)
+    tasks = _chosen("task", options.tasks, tuple(TASKS)) if options.tasks else []
+    seeds = _seeds(options.seeds, options.episodes)
+    check_output(options.json)
+    log_path = options.log or (options.json.with_suffix(".jsonl") if options.json is not None else None)
+    check_output(log_path)
+    with tempfile.TemporaryDirectory(prefix="hyt-evaluate-") as scratch, open_log(log_path) as log:
+        entries = open_entries(options.policies, options.quantization.split(","), Path(scratch))
+        records = evaluate(
+            Plan(entries, modes, tasks or tasks_known(entries), seeds), log, workers=options.workers, report=report
+        )
+    groups = [
+        Group(entry.name, mode, [r for r in records if (r.policy, r.mode) == (entry.identity, mode)])
+        for entry in entries
+        for mode in modes
+    ]
+    comparisons = compare_all(groups)
+    print_results(Console(), groups, comparisons)
+    if options.json is not None:
+        result = {
+            "command": "evaluate",
+            "policies": {e.name: {"identity": e.identity, "quantization": e.quantization} for e in entries},
+            "seeds": [seeds[0], seeds[-1]],
+            "workers": options.workers,
+            "results": [group.as_dict() for group in groups],
+            "comparisons": [comparison.as_dict() for comparison in comparisons],
+            "versions": versions(),
+            "machine": machine(),
+        }
+        write_json(options.json, result)
+
+
+def _chosen(kind: str, text: str, known: tuple[str, ...]) -> list[str]:
+    """The comma-separated names, each one of `known`; raises InputError."""
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in known:
+            raise InputError(f"{kind} {name!r}", expected=f"one of {', '.join(known)}", remedy="name one of them")
+    return list(dict.fromkeys(names))
+
+
+def _seeds(text: str, episodes: int | None) -> range:
+    """The seeds of each task; raises InputError for an unknown range or more episodes than it holds."""
+    from hyt.simulation import seeds
+
+    if text.isdecimal():
+        return range(int(text), int(text) + (episodes or EPISODES_FROM_A_SEED))
+    if text not in RANGES:
+        raise InputError(f"seeds {text!r}", expected=f"{', '.join(RANGES)}, or a first seed")
+    whole: range = getattr(seeds, RANGES[text])
+    if episodes is not None and episodes > len(whole):
+        raise InputError("--episodes", expected=f"at most the {len(whole)} seeds {text}", received=str(episodes))
+    return whole[:episodes]

@@ -1,0 +1,106 @@
+"""The ways to ask a policy in an evaluation, and how one episode of each is run.
+
+    act         the instruction, at once
+    think       the instruction, a thought, the action behind it
+    follow      the sub-instruction of an onlooker who knows the simulator's state (the oracle's thought)
+    follow-own  the policy thinks about the instruction, then follows the sub-instruction in its own thought
+
+Each is `hyt.runtime.loop.run_episode` through the firmware, as `hyt-run drive` runs it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+from hyt.runtime.actions import ActionChunk
+from hyt.runtime.loop import Decision, EpisodeResult, Listener, Modality, run_episode
+from hyt.runtime.observation import Observation
+from hyt.runtime.policy import Policy
+from hyt.runtime.robot import Outcome, Robot
+from hyt.simulation.robot import SimulatedRobot
+from hyt.simulation.thoughts import sub_instruction_in
+
+Mode = Literal["act", "think", "follow", "follow-own"]
+
+MODES: tuple[Mode, ...] = ("act", "think", "follow", "follow-own")
+
+_MODALITY: dict[str, Modality] = {"act": "act", "think": "think", "follow": "follow", "follow-own": "follow"}
+
+
+class ThoughtCounter(Listener):
+    """Collects the tokens of each thought of an episode."""
+
+    def __init__(self) -> None:
+        self.tokens: list[int] = []
+
+    def decided(self, decision: Decision) -> None:
+        """Count a thought, if there was one."""
+        if decision.thought_tokens:
+            self.tokens.append(decision.thought_tokens)
+
+
+class SelfFollower:
+    """A robot whose onlooker is the policy itself: its thought about the present observation is what it is told."""
+
+    def __init__(self, robot: Robot, policy: Policy) -> None:
+        self._robot = robot
+        self._policy = policy
+        self._seen: Observation | None = None
+        self.thought_tokens: list[int] = []
+        self.thought_seconds: list[float] = []
+
+    @property
+    def name(self) -> str:
+        """The robot's own."""
+        return self._robot.name
+
+    @property
+    def instruction(self) -> str | None:
+        """The robot's own."""
+        return self._robot.instruction
+
+    def reset(self, seed: int) -> None:
+        """Reset the robot."""
+        self._robot.reset(seed)
+
+    def observe(self) -> Observation:
+        """What the robot sees, remembered for the thought about it."""
+        self._seen = self._robot.observe()
+        return self._seen
+
+    def execute(self, chunk: ActionChunk) -> Outcome:
+        """Let the robot execute."""
+        return self._robot.execute(chunk)
+
+    def sub_instruction(self) -> str:
+        """The sub-instruction in the policy's thought; InputError passes through when it cannot be followed."""
+        assert self._seen is not None  # the loop observes before it asks
+        thought = self._policy.think(self._seen, until=math.inf)  # to its end, without the action behind it
+        self.thought_tokens.append(len(thought.tokens))
+        self.thought_seconds.append(thought.timings.thought)
+        return sub_instruction_in(thought.text)
+
+    def counters(self) -> Mapping[str, int]:
+        """The robot's own."""
+        return self._robot.counters()
+
+    def close(self) -> None:
+        """Close the robot."""
+        self._robot.close()
+
+
+def run_mode(policy: Policy, robot: SimulatedRobot, mode: str, seed: int) -> tuple[EpisodeResult, list[int]]:
+    """Run one episode; returns how it went and the tokens of each thought. Raises what `run_episode` raises."""
+    counter = ThoughtCounter()
+    asked: Robot = robot
+    if mode == "follow-own":
+        asked = follower = SelfFollower(robot, policy)
+        counter.tokens = follower.thought_tokens
+    result = run_episode(
+        policy, asked, instruction=robot.instruction, modality=_MODALITY[mode], seed=seed, listeners=[counter]
+    )
+    if mode == "follow-own":
+        result.latencies["thought"] = follower.thought_seconds
+    return result, counter.tokens

@@ -1,0 +1,97 @@
+"""What an evaluation found, for a person: a table of successes and one of latencies a policy, a line a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from hyt.training.evaluation.summary import Comparison, Count, Group
+
+_LATENCIES = ("p50", "p99", "mean", "prefix", "thought", "tokens", "a token", "action", "thinks", "x act")
+"""p50, p99 and mean of the whole answer; p50 of the prefix, the thought and the action; mean tokens of a thought and
+milliseconds a token; part of the decisions that thought; p50 of the answer in that of act."""
+
+
+def print_results(console: Console, groups: Sequence[Group], comparisons: Sequence[Comparison]) -> None:
+    """Print everything."""
+    for name in dict.fromkeys(group.name for group in groups):
+        of_policy = [group for group in groups if group.name == name]
+        console.print(success_table(of_policy))
+        console.print(latency_table(of_policy))
+    for comparison in comparisons:
+        console.print(comparison_line(comparison), highlight=False, soft_wrap=True)
+    for group in groups:
+        for reason, episodes in group.refusals().items():
+            text = f"{group.name}, {group.mode}: {episodes} episodes not driven to their end: {reason}"
+            console.print(text, highlight=False, soft_wrap=True, markup=False)
+
+
+def success_table(groups: Sequence[Group]) -> Table:
+    """One policy: a row a task, a column a mode; below, the mean over tasks and all episodes."""
+    table = _table(f"{groups[0].name}: solved, with 95% Wilson intervals")
+    table.add_column("task", no_wrap=True)
+    for group in groups:
+        table.add_column(group.mode, justify="right")
+    counts = [group.tasks() for group in groups]
+    for name in dict.fromkeys(name for tasks in counts for name in tasks):
+        table.add_row(name.removesuffix("-v3"), *(_count(tasks[name]) if name in tasks else "" for tasks in counts))
+    table.add_section()
+    table.add_row("mean over tasks", *(f"{100 * group.mean:.1f}%" for group in groups))
+    table.add_row("all episodes", *(_count(group.total) for group in groups))
+    return table
+
+
+def latency_table(groups: Sequence[Group]) -> Table:
+    """One policy: a row a mode, its answer and what the answer is made of, in milliseconds a decision."""
+    table = _table(f"{groups[0].name}: milliseconds of a decision")
+    table.add_column("mode", no_wrap=True)
+    for name in _LATENCIES:
+        table.add_column(name, justify="right")
+    base = next((group.latency("policy") for group in groups if group.mode == "act"), None)
+    for group in groups:
+        answer = group.latency("policy")
+        if answer is None:
+            continue
+        thinking, thought = group.thinking, group.latency("thought")
+        table.add_row(
+            group.mode,
+            f"{answer.p50_ms:.1f}",
+            f"{answer.p99_ms:.1f}",
+            f"{answer.mean_ms:.1f}",
+            f"{_p50(group, 'vision') + _p50(group, 'prefill'):.1f}",
+            "" if thought is None else f"{thought.p50_ms:.1f}",
+            f"{thinking.tokens:.1f}" if thinking.thoughts else "",
+            f"{thinking.token_ms:.2f}" if thinking.thoughts else "",
+            f"{_p50(group, 'decode'):.1f}",
+            f"{100 * thinking.thoughts / thinking.decisions:.0f}%",
+            "" if base is None else f"{answer.p50_ms / base.p50_ms:.2f}",
+        )
+    return table
+
+
+def comparison_line(comparison: Comparison) -> str:
+    """One line of a paired comparison."""
+    both, first, second, neither = comparison.counts
+    solved = f"both {both}, only {comparison.baseline} {first}, only {comparison.candidate} {second}, neither {neither}"
+    return (
+        f"{comparison.mode}, {sum(comparison.counts)} paired episodes: {comparison.candidate} loses "
+        f"{comparison.loss:.1f} points against {comparison.baseline}, 95% interval {comparison.low:.1f} to "
+        f"{comparison.high:.1f} ({solved})"
+    )
+
+
+def _count(value: Count) -> str:
+    low, high = value.interval
+    return f"{value.solved}/{value.episodes} {100 * low:.0f}-{100 * high:.0f}%"
+
+
+def _p50(group: Group, phase: str) -> float:
+    summary = group.latency(phase)
+    return 0.0 if summary is None else summary.p50_ms
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
