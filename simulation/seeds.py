@@ -5,8 +5,11 @@ A seed decides the pose of the object in an episode. The ranges never meet.
 
 from __future__ import annotations
 
-COLLECT = range(100_000)
-"""Training episodes draw their seeds from here."""
+COLLECT = range(10_000)
+"""Demonstrations of the experts draw their seeds from here."""
+
+CORRECT = range(10_000, 100_000)
+"""Episodes in which a policy acts and the expert corrects it draw theirs from here."""
 
 VALIDATION = range(900_000, 900_020)
 """Choices made while developing (recipe, quantisation, limits) are made on these."""

@@ -8,6 +8,7 @@
     |   +-- ChunkRejected          6   the firmware refused a chunk and said why
     +-- OutputExistsError          7   the output is there already and --force was not given
     +-- MissingDependencyError     8   an optional package is needed for what was asked
+    +-- DatasetError               9   a folder of training data is missing, damaged, or of another layout
 
 The command lines print the line on standard error and exit with the code; 2 is a usage error (argparse), 130 an
 interrupt.
@@ -79,3 +80,9 @@ class MissingDependencyError(HytError):
     """An optional package is needed for what was asked; the remedy names the extra to install."""
 
     exit_code = 8
+
+
+class DatasetError(HytError):
+    """A folder of training data is missing, damaged, unfinished, or not laid out as its own metadata says."""
+
+    exit_code = 9

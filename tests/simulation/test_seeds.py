@@ -8,5 +8,13 @@ from hyt.simulation import seeds
 
 
 def test_the_seed_ranges_never_meet() -> None:
-    ranges = [seeds.COLLECT, seeds.VALIDATION, seeds.HELD_OUT, seeds.PAIRED, seeds.STUDY, seeds.DEMONSTRATION]
+    ranges = [
+        seeds.COLLECT,
+        seeds.CORRECT,
+        seeds.VALIDATION,
+        seeds.HELD_OUT,
+        seeds.PAIRED,
+        seeds.STUDY,
+        seeds.DEMONSTRATION,
+    ]
     assert all(not set(a) & set(b) for a, b in combinations(ranges, 2))
