@@ -5,14 +5,15 @@
 from enum import IntEnum, IntFlag
 from struct import Struct
 
-PROTOCOL_VERSION = 1
-SCHEMA_HASH = 0xAA49FEC3
+PROTOCOL_VERSION = 2
+SCHEMA_HASH = 0x4FDFBE81
 MICRO = 1000000  # wire units in one physical unit: positions, velocities and accelerations travel as int32 micro-units
 MAX_AXES = 16  # axes of one firmware at most
 MAX_POINTS = 512  # steps x axes of one chunk at most
 CHUNK_SLOTS = 4  # chunks that the queue holds, the running one included
 WINDOW = 4  # commands that may be on their way unanswered
 MAX_LEAD_TICKS = 16777216  # how far ahead of now a chunk may start
+STALE_TIMEOUTS = 4  # a frame of the host whose tick is older than so many link timeouts is stale: its sender last heard the firmware too long ago
 FIRST_SCHEMA_MESSAGE = 16  # message ids below are the handshake: their CRC-32 is seeded with 0, all others with the schema hash
 FIRST_COMMAND = 48  # message ids from here on are commands: numbered, answered by RESULT, executed once and in order
 
@@ -27,7 +28,8 @@ class MessageType(IntEnum):
     AXIS = 18  # one axis
     PING = 32  # heartbeat; answered by TELEMETRY
     STOP = 33  # stops at once, whatever its session, sequence or state; answered by TELEMETRY
-    TELEMETRY = 34  # answers PING and STOP, and is sent once at every change of state
+    SUBSCRIBE = 35  # asks for telemetry on a schedule until the session ends; answered by TELEMETRY
+    TELEMETRY = 34  # answers PING, STOP and SUBSCRIBE, comes on the schedule asked for, and once at every change of state
     ARM = 48  # enables motion; clears a trip of an earlier session
     DISARM = 49  # ends motion with the configured stop action, without a trip
     CHUNK = 50  # setpoints to run from start_tick on
@@ -48,7 +50,7 @@ class Trip(IntEnum):
 
     NONE = 0  # it did not
     STOP_FRAME = 1  # a STOP arrived
-    LINK_SILENCE = 2  # no good frame of the session for link_timeout_ticks
+    LINK_SILENCE = 2  # no good, fresh frame of the session for link_timeout_ticks
     UNDERRUN = 3  # the queue stayed empty for underrun_timeout_ticks after a chunk
     TICK_STALL = 4  # more than stall_limit_ticks ticks were lost in a row
     EMERGENCY_STOP = 5  # the emergency stop input is active
@@ -72,6 +74,7 @@ class Result(IntEnum):
     FLUSHED = 11  # an earlier chunk was rejected and the host did not yet say that it knows (ChunkFlag RESTART)
     OLD_SESSION = 12  # the firmware is in another session, or in none since it booted
     UNKNOWN_COMMAND = 13  # no command has this message id
+    STALE = 14  # not executed and not remembered, for the frame is stale: send it again with the tick of this answer. Detail: its age in ticks
 
 
 class StopAction(IntEnum):
@@ -87,6 +90,7 @@ class Interpolation(IntEnum):
 
     HOLD = 0  # takes a step's point at the step's first tick
     LINEAR = 1  # straight line, the point is reached at the step's last tick
+    CUBIC = 2  # monotone cubic, the point is reached at the step's last tick; the speed has no jumps between the steps
 
 
 class WelcomeFlag(IntFlag):
@@ -101,6 +105,7 @@ class TelemetryFlag(IntFlag):
     ENABLED = 1  # the outputs are driven
     EMERGENCY_STOP = 2  # the emergency stop input is active
     RUNNING = 4  # a chunk is running
+    MEASURED = 8  # positions are measured
 
 
 class ChunkFlag(IntFlag):
@@ -113,12 +118,13 @@ class ChunkFlag(IntFlag):
 HEADER = Struct("<BBIHHI")
 HELLO = Struct("<I")  # schema
 REFUSE = Struct("<I")  # schema
-WELCOME = Struct("<IIIIHBBBBB")  # tick_hz, link_timeout_ticks, underrun_timeout_ticks, stall_limit_ticks, max_points, axes, slots, window, stop_action, flags
+WELCOME = Struct("<IIIIHBBBBB16s")  # tick_hz, link_timeout_ticks, underrun_timeout_ticks, stall_limit_ticks, max_points, axes, slots, window, stop_action, flags, port
 DESCRIBE = Struct("<B")  # index
 AXIS = Struct("<BBiiii16s8s")  # index, interpolation, low, high, max_velocity, max_acceleration, name, unit
 PING = Struct("<I")  # echo
 STOP = Struct("<I")  # echo
-TELEMETRY = Struct("<IIBBBB15I")  # echo, trip_tick, state, trip, flags, credit, counters
+SUBSCRIBE = Struct("<II")  # echo, period_ticks
+TELEMETRY = Struct("<IIBBBB18I")  # echo, trip_tick, state, trip, flags, credit, counters
 ARM = Struct("<")
 DISARM = Struct("<")
 CHUNK = Struct("<IHHBB")  # start_tick, step_ticks, steps, axes, flags
@@ -131,9 +137,11 @@ COUNTERS = (
     "bad_crc",  # frames whose CRC-32 is wrong (damage, or another schema)
     "bad_version",  # good frames of another protocol version, HELLO apart
     "bad_message",  # good frames with an unknown type or a wrong payload length
-    "old_session",  # good frames of another session, HELLO and STOP apart
+    "old_session",  # good frames of another session, and HELLOs of one that has ended
+    "stale",  # frames of the session that were stale: they did not feed the link timer, and commands among them were not executed
     "duplicates",  # commands that came again and were answered again, not executed
     "out_of_order",  # commands ahead of a lost one, dropped
+    "commands_refused",  # commands other than chunks that were answered with a reason instead of OK, stale ones apart
     "refused_hellos",  # HELLOs of another version or schema
     "chunks_accepted",  # chunks queued
     "chunks_rejected",  # chunks refused, each with its reason
@@ -141,4 +149,5 @@ COUNTERS = (
     "limited_ticks",  # axis ticks at which a velocity or acceleration limit kept the setpoint off the chunk's path
     "lost_ticks",  # ticks that did not happen in time
     "frames_unsent",  # frames that the transmitter had no room for
+    "receive_errors",  # bytes that the port lost or found broken (overrun, framing, parity)
 )

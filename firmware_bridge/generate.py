@@ -139,12 +139,15 @@ def rows(head: list[str], body: list[list[Any]]) -> str:
 
 def markdown(table: Table) -> str:
     """The tables of PROTOCOL.md."""
-    field_head = ["offset", "field", "type", "unit or values", "meaning"]
+    field_head = ["offset", "field", "type", "unit or values", "range", "meaning"]
 
     def fields(owner: Table) -> str:
-        body = [[o, f"`{f['name']}`", f["type"], f["unit"], f["doc"]] for f, o, _ in sizes(table, owner["fields"])]
-        if tail := owner.get("tail"):
-            body.append(["then", f"`{tail['name']}`", f"{tail['type']} each", tail["unit"], tail["doc"]])
+        body = [
+            [o, f"`{f['name']}`", f["type"], f["unit"], f["range"], f["doc"]]
+            for f, o, _ in sizes(table, owner["fields"])
+        ]
+        for tail in owner.get("tail", []):
+            body.append(["then", f"`{tail['name']}`", f"{tail['type']} each", tail["unit"], tail["range"], tail["doc"]])
         return rows(field_head, body) if body else "No payload."
 
     parts = [f"Protocol version {table['protocol_version']}, schema hash `{schema_hash(table):08x}`.", "### Constants"]

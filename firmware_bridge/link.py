@@ -42,6 +42,7 @@ class LinkInfo:
     stall_limit_ticks: int
     stop_action: c.StopAction
     lockstep: bool
+    port: str
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,10 @@ class Link:
         self._armed = False
         return answer
 
+    def subscribe(self, period_ticks: int) -> None:
+        """Asks for telemetry every `period_ticks` until the session ends, 0 for none; `latest` has the last of it."""
+        self._ask(lambda protocol, now: protocol.subscribe(period_ticks, now), "SUBSCRIBE")
+
     def telemetry(self) -> Telemetry:
         """The firmware's state now, by a round trip; raises LinkError."""
         answer = self._ask(lambda protocol, now: protocol.ping(now), "PING")
@@ -248,6 +253,7 @@ class Link:
             stall_limit_ticks=answer.stall_limit_ticks,
             stop_action=answer.stop_action,
             lockstep=answer.lockstep,
+            port=answer.port,
         )
 
     def _describe(self, index: int) -> AxisInfo:

@@ -41,6 +41,7 @@ class Welcome:
     window: int
     stop_action: c.StopAction
     lockstep: bool
+    port: str
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class CommandResult:
 class Telemetry:
     """The firmware's state at `tick`: setpoints float64 (axes,) in physical units, credit in free chunk slots.
 
+    `positions` (axes,) are measured where `measured` says so, and the setpoints elsewhere.
     `trip` says why it stopped and `trip_tick` when; counters are those of PROTOCOL.md by name.
     """
 
@@ -71,6 +73,8 @@ class Telemetry:
     running: bool
     credit: int
     setpoints: Array
+    positions: Array
+    measured: bool
     counters: dict[str, int]
     echo: int
 
@@ -83,7 +87,7 @@ def pack_chunk(start_tick: int, step_ticks: int, points: NDArray[np.int32], flag
 
 def parse_welcome(frame: Frame) -> Welcome:
     """WELCOME; raises ValueError or struct.error when the payload is not one."""
-    tick_hz, link, underrun, stall, max_points, axes, slots, window, stop_action, flags = c.WELCOME.unpack(
+    tick_hz, link, underrun, stall, max_points, axes, slots, window, stop_action, flags, port = c.WELCOME.unpack(
         frame.payload
     )
     return Welcome(
@@ -97,6 +101,7 @@ def parse_welcome(frame: Frame) -> Welcome:
         window=window,
         stop_action=c.StopAction(stop_action),
         lockstep=bool(flags & c.WelcomeFlag.LOCKSTEP),
+        port=port.rstrip(b"\0").decode("ascii", "replace"),
     )
 
 
@@ -123,8 +128,9 @@ def parse_result(frame: Frame) -> CommandResult:
 def parse_telemetry(frame: Frame) -> Telemetry:
     """TELEMETRY; raises ValueError or struct.error when the payload is not one."""
     tail = frame.payload[c.TELEMETRY.size :]
-    if len(tail) % 4:
-        raise struct.error("setpoints are not whole numbers of 4 bytes")
+    if len(tail) % 8:
+        raise struct.error("setpoints and positions are not as many numbers of 4 bytes")
+    setpoints, positions = np.frombuffer(tail, "<i4").reshape(2, -1) / c.MICRO
     echo, trip_tick, state, trip, flags, credit, *counters = c.TELEMETRY.unpack(frame.payload[: c.TELEMETRY.size])
     return Telemetry(
         tick=frame.tick,
@@ -135,7 +141,9 @@ def parse_telemetry(frame: Frame) -> Telemetry:
         emergency_stop=bool(flags & c.TelemetryFlag.EMERGENCY_STOP),
         running=bool(flags & c.TelemetryFlag.RUNNING),
         credit=credit,
-        setpoints=np.frombuffer(tail, "<i4") / c.MICRO,
+        setpoints=setpoints,
+        positions=positions,
+        measured=bool(flags & c.TelemetryFlag.MEASURED),
         counters=dict(zip(c.COUNTERS, counters, strict=True)),
         echo=echo,
     )

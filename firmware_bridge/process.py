@@ -27,7 +27,7 @@ LONGEST_ADVANCE = 1_000_000  # ticks
 class AxisConfig:
     """One axis: limits in `unit`, per second; a velocity or acceleration limit of 0 is no limit.
 
-    `linear` reaches each point at its step's last tick; `hold` takes it at the step's first.
+    `linear` and `cubic` reach each point at its step's last tick; `hold` takes it at the step's first.
     """
 
     name: str
@@ -36,7 +36,7 @@ class AxisConfig:
     high: float
     max_velocity: float
     max_acceleration: float
-    interpolation: Literal["linear", "hold"] = "linear"
+    interpolation: Literal["linear", "hold", "cubic"] = "linear"
     initial: float = 0.0
 
 

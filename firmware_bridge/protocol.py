@@ -43,7 +43,8 @@ class Request:
     """Something that was sent, or waits for the window, and is not answered yet."""
 
     key: Key
-    frame: bytes
+    payload: bytes
+    sequence: int  # of the last command when it was made: a command's own number
     first_sent: float | None = None
     last_sent: float = 0.0
 
@@ -97,6 +98,11 @@ class HostProtocol:
         """Asks for an axis; answered by (axis, AxisInfo)."""
         return self._query((c.MessageType.DESCRIBE, axis), c.DESCRIBE.pack(axis), now)
 
+    def subscribe(self, period_ticks: int, now: float) -> Key:
+        """Asks for telemetry every `period_ticks`, 0 for none; answered by Telemetry."""
+        echo = self._next_echo()
+        return self._query((c.MessageType.SUBSCRIBE, echo), c.SUBSCRIBE.pack(echo, period_ticks), now)
+
     def ping(self, now: float) -> Key:
         """Heartbeat; answered by Telemetry."""
         echo = self._next_echo()
@@ -111,7 +117,7 @@ class HostProtocol:
         """A command, behind those before it; answered by CommandResult."""
         self._sequence = (self._sequence + 1) & 0xFFFF
         key = (message, self._sequence)
-        self._commands[self._sequence] = Request(key, self._encode(message, payload))
+        self._commands[self._sequence] = Request(key, payload, self._sequence)
         self._fill_window(now)
         return key
 
@@ -144,7 +150,9 @@ class HostProtocol:
                 continue
             self._note(frame)
             try:
-                arrivals.append(self._arrival(frame))
+                arrival = self._arrival(frame, now)
+                if arrival is not None:
+                    arrivals.append(arrival)
             except (ValueError, struct.error):
                 self.counters.bad_message += 1
         self._fill_window(now)
@@ -158,7 +166,7 @@ class HostProtocol:
         self._heard_sequence = frame.sequence
         self._heard_tick = frame.tick
 
-    def _arrival(self, frame: Frame) -> Arrival:
+    def _arrival(self, frame: Frame, now: float) -> Arrival | None:
         kind = c.MessageType(frame.type)
         answer: Answer
         if kind is c.MessageType.REFUSE:
@@ -174,12 +182,16 @@ class HostProtocol:
             request = self._queries.pop((c.MessageType.DESCRIBE, answer[0]), None)
         elif kind is c.MessageType.TELEMETRY:
             answer = parse_telemetry(frame)
-            request = self._queries.pop((c.MessageType.PING, answer.echo), None) or self._queries.pop(
-                (c.MessageType.STOP, answer.echo), None
-            )
+            asked = (c.MessageType.PING, c.MessageType.STOP, c.MessageType.SUBSCRIBE)
+            request = next((r for kind in asked if (r := self._queries.pop((kind, answer.echo), None))), None)
         elif kind is c.MessageType.RESULT:
             answer = parse_result(frame)
             self.session_lost = self.session_lost or answer.result is c.Result.OLD_SESSION
+            if answer.result is c.Result.STALE:
+                # Not executed: the firmware had to hear that we hear it. Its tick in this answer proves that.
+                if (waiting := self._commands.get(answer.sequence)) is not None:
+                    self._transmit(waiting, now)
+                return None
             request = self._commands.pop(answer.sequence, None) if answer.type >= c.FIRST_COMMAND else None
         else:
             raise ValueError("a message of the host")
@@ -191,7 +203,7 @@ class HostProtocol:
         return self._echo
 
     def _query(self, key: Key, payload: bytes, now: float, *, first: bool = False) -> Key:
-        request = self._queries[key] = Request(key, self._encode(key[0], payload))
+        request = self._queries[key] = Request(key, payload, self._sequence)
         self._transmit(request, now, first=first)
         return key
 
@@ -212,11 +224,11 @@ class HostProtocol:
         else:
             self.counters.resent += 1
         request.last_sent = now
+        # Encoded anew each time: the tick says when the firmware was last heard.
+        heard = self._heard_sequence or 0
+        frame = Frame(request.key[0], self.session, request.sequence, heard, self._heard_tick, request.payload)
+        data = encode_frame(frame, self.schema)
         if first:
-            self._outgoing.appendleft(request.frame)
+            self._outgoing.appendleft(data)
         else:
-            self._outgoing.append(request.frame)
-
-    def _encode(self, message: c.MessageType, payload: bytes) -> bytes:
-        frame = Frame(message, self.session, self._sequence, self._heard_sequence or 0, self._heard_tick, payload)
-        return encode_frame(frame, self.schema)
+            self._outgoing.append(data)

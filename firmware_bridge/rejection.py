@@ -19,6 +19,7 @@ _REMEDIES = {
     Result.POSITION_LIMIT: "clip the points to the axis limits in link.info.axes",
     Result.FLUSHED: "an earlier chunk was rejected: plan anew from the telemetry",
     Result.OLD_SESSION: "open a new link and arm it: another host took over, or the firmware was reset",
+    Result.STALE: "send it again",
     Result.UNKNOWN_COMMAND: "use the firmware of this version of hyt",
 }
 

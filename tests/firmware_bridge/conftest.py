@@ -63,13 +63,14 @@ class Wire:
         self._fd = os.open(port, os.O_RDWR | os.O_NOCTTY)
         self._decoder = FrameDecoder()
         self._frames: list[Frame] = []
+        self._tick = 0  # of the last frame that was looked at
 
     def send(self, data: bytes) -> None:
         while data:
             data = data[os.write(self._fd, data) :]
 
     def say(self, type_: int, payload: bytes = b"", *, session: int = 7, sequence: int = 0) -> None:
-        self.send(encode_frame(Frame(type_, session, sequence, 0, 0, payload)))
+        self.send(encode_frame(Frame(type_, session, sequence, 0, self._tick, payload)))
 
     def hello(self, session: int = 7) -> Frame:
         self.say(MessageType.HELLO, HELLO.pack(SCHEMA_HASH), session=session)
@@ -81,6 +82,7 @@ class Wire:
         while True:
             while self._frames:
                 frame = self._frames.pop(0)
+                self._tick = frame.tick
                 if wanted(frame):
                     return frame
             left = deadline - time.monotonic()

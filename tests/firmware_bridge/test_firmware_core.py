@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 
-@pytest.mark.parametrize("name", ["axis", "chunk_queue", "codec", "firmware"])
+@pytest.mark.parametrize("name", ["axis", "chunk_queue", "codec", "firmware", "path"])
 def test_the_c_tests_pass(build: Path, name: str) -> None:
     done = subprocess.run([str(build / "tests" / f"test_{name}")], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")

@@ -27,7 +27,7 @@ from hyt.firmware_bridge import (
     StopAction,
     Trip,
 )
-from hyt.firmware_bridge.constants import SCHEMA_HASH
+from hyt.firmware_bridge.constants import PROTOCOL_VERSION, SCHEMA_HASH
 
 Start = Callable[..., FirmwareProcess]
 
@@ -106,8 +106,8 @@ def test_a_silent_port_is_one_line_and_is_let_go(silent_port: str) -> None:
 def test_another_schema_is_refused_with_both_named(start: Start) -> None:
     with start() as firmware:
         assert error_of(lambda: Link(firmware.port, schema=0x12345678)) == (
-            f"firmware on {firmware.port}; expected protocol version 1, schema 12345678; "
-            f"received version 1, schema {SCHEMA_HASH:08x}; flash the firmware of this version of hyt"
+            f"firmware on {firmware.port}; expected protocol version {PROTOCOL_VERSION}, schema 12345678; "
+            f"received version {PROTOCOL_VERSION}, schema {SCHEMA_HASH:08x}; flash the firmware of this version of hyt"
         )
 
 

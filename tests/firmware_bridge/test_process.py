@@ -33,7 +33,7 @@ Start = Callable[..., FirmwareProcess]
         ({"axes": [AxisConfig("a name that is too long", "m", -1, 1, 0, 0)]}, "bad axis"),
         ({"tick_hz": 0}, "tick-hz must be 1 to 100000"),
         ({"tick_hz": -1}, "bad value: -1"),
-        ({"link_timeout_ticks": 0}, "link-timeout must be at least 1 tick"),
+        ({"link_timeout_ticks": 0}, "link-timeout must be 1 to 16777216 ticks"),
         ({"stop_action": "explode"}, "bad value: explode"),
         ({"start_tick": 2**32}, "bad value: 4294967296"),
     ],

@@ -25,7 +25,7 @@ def result(sequence: int, code: c.Result = c.Result.OK, number: int = 1, type_: 
 
 
 def telemetry(echo: int, number: int = 1, session: int = SESSION) -> bytes:
-    payload = c.TELEMETRY.pack(echo, 0, 0, 0, 0, 4, *range(len(c.COUNTERS))) + struct.pack("<2i", 1_500_000, -1)
+    payload = c.TELEMETRY.pack(echo, 0, 0, 0, 0, 4, *range(len(c.COUNTERS))) + struct.pack("<4i", 1_500_000, -1, 7, 8)
     return encode_frame(Frame(c.MessageType.TELEMETRY, session, number, 0, 100, payload))
 
 
@@ -89,7 +89,17 @@ def test_answers_are_matched_by_number_not_by_order() -> None:
     answer = arrivals[0].answer
     assert isinstance(answer, Telemetry)
     assert answer.setpoints.tolist() == [1.5, -1e-6]
+    assert answer.positions.tolist() == [7e-6, 8e-6]
     assert answer.counters == {name: index for index, name in enumerate(c.COUNTERS)}
+
+
+def test_a_stale_command_is_sent_again_at_once_with_the_tick_of_the_answer() -> None:
+    protocol = HostProtocol(SESSION)
+    protocol.command(c.MessageType.ARM, b"", now=0.0)
+    assert [frame.tick for frame in sent(protocol)] == [0]
+    assert protocol.receive(result(1, c.Result.STALE), now=0.1) == []
+    assert [(frame.sequence, frame.tick) for frame in sent(protocol)] == [(1, 100)]
+    assert len(protocol.receive(result(1, number=2), now=0.2)) == 1
 
 
 def test_a_second_answer_to_one_command_answers_nothing() -> None:

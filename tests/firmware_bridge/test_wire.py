@@ -11,7 +11,16 @@ import pytest
 
 from hyt.firmware_bridge import FirmwareProcess, Result, State
 from hyt.firmware_bridge.codec import Frame, encode_frame
-from hyt.firmware_bridge.constants import HELLO, PING, PROTOCOL_VERSION, REFUSE, SCHEMA_HASH, STOP, MessageType
+from hyt.firmware_bridge.constants import (
+    HELLO,
+    PING,
+    PROTOCOL_VERSION,
+    REFUSE,
+    SCHEMA_HASH,
+    STOP,
+    SUBSCRIBE,
+    MessageType,
+)
 from hyt.firmware_bridge.messages import CommandResult, Telemetry, pack_chunk, parse_result, parse_telemetry
 
 Start = Callable[..., FirmwareProcess]
@@ -141,6 +150,59 @@ def test_frames_of_an_old_session_are_answered_so_and_do_nothing(start: Start, w
     assert command(wire, MessageType.ARM, 1, session=7).result is Result.OLD_SESSION
     telemetry = ping(wire, 1, session=8)
     assert (telemetry.state, telemetry.counters["old_session"]) == (State.DISARMED, 2)
+
+
+def test_a_session_that_has_ended_cannot_be_opened_again(start: Start, wire_to: Any) -> None:
+    firmware = start()
+    wire = wire_to(firmware.port)
+    wire.hello(session=7)
+    wire.hello(session=8)
+    command(wire, MessageType.ARM, 1, session=8)
+    wire.say(MessageType.HELLO, HELLO.pack(SCHEMA_HASH), session=7)  # as a wire would that held it back
+    assert parse_result(wire.expect(lambda f: f.type == MessageType.RESULT)).result is Result.OLD_SESSION
+    assert ping(wire, 1, session=8).state is State.ARMED
+
+
+def test_words_of_a_host_that_has_heard_nothing_for_long_are_stale(start: Start, wire_to: Any) -> None:
+    firmware = start(link_timeout_ticks=50)
+    wire = wire_to(firmware.port)
+    wire.hello()
+    assert command(wire, MessageType.ARM, 1).result is Result.OK
+    for sequence in range(2, 6):  # each command feeds the link timer while it is fresh
+        firmware.advance(49)
+        wire.say(MessageType.DISARM, b"x", sequence=sequence)
+    firmware.advance(4)  # the host still speaks with the tick 0, which it heard last
+    assert ping(wire, 1).state is State.ARMED
+    firmware.advance(49)
+    assert ping(wire, 2).counters["stale"] == 0
+    early = encode_frame(Frame(MessageType.ARM, 7, 6, 0, 0))
+    wire.send(early)
+    answer = parse_result(wire.expect(lambda f: f.type == MessageType.RESULT and parse_result(f).sequence == 6))
+    assert (answer.result, answer.detail) == (Result.STALE, 249)
+    assert command(wire, MessageType.ARM, 6).result is Result.OK  # not remembered: the same number is executed now
+    firmware.advance(49)
+    wire.send(encode_frame(Frame(MessageType.PING, 7, 6, 0, 0, PING.pack(9))))
+    firmware.advance(1)
+    telemetry = ping(wire, 3)
+    assert (telemetry.state, telemetry.counters["stale"]) == (State.STOPPED, 2)
+
+
+def test_telemetry_comes_on_the_schedule_that_was_asked_for(start: Start, wire_to: Any) -> None:
+    firmware = start()
+    wire = wire_to(firmware.port)
+    first = wire.hello()
+    wire.say(MessageType.SUBSCRIBE, SUBSCRIBE.pack(5, 10))
+    answer = wire.expect(lambda f: f.type == MessageType.TELEMETRY)
+    assert (parse_telemetry(answer).echo, answer.sequence) == (5, first.sequence + 1)
+    firmware.advance(35)
+    frames = [wire.expect(lambda f: f.type == MessageType.TELEMETRY) for _ in range(3)]
+    assert [(f.tick, f.sequence - first.sequence) for f in frames] == [(10, 2), (20, 3), (30, 4)]
+    assert [parse_telemetry(f).echo for f in frames] == [0, 0, 0]
+    wire.say(MessageType.SUBSCRIBE, SUBSCRIBE.pack(6, 0))
+    firmware.advance(50)
+    last = wire.expect(lambda f: f.type == MessageType.TELEMETRY)
+    wire.say(MessageType.PING, PING.pack(7))
+    assert wire.expect(lambda f: f.type == MessageType.TELEMETRY).sequence == last.sequence + 1
 
 
 def test_the_same_hello_again_changes_nothing(start: Start, wire_to: Any) -> None:

@@ -38,9 +38,11 @@ struct hyt_axis {
     int64_t high;          // fixed
     int64_t velocity_max;  // fixed/tick; 0: no limit
     int64_t brake;         // fixed/tick^2; 0: no limit
-    int64_t target;        // fixed, where the path is
-    int64_t position;      // fixed, where the setpoint is
-    int64_t velocity;      // fixed/tick, the last step of the position
+    int64_t brake_room;  // fixed: from any step within both limits the axis stops in less; INT64_MAX: unknown
+    int64_t target;      // fixed, where the path is
+    int64_t pace;        // fixed/tick, the last step of the path
+    int64_t position;    // fixed, where the setpoint is
+    int64_t velocity;    // fixed/tick, the last step of the position
 };
 
 // Sets the axis to rest at config->initial. Cannot fail on a config that hyt_firmware_init accepts.
@@ -48,13 +50,15 @@ void hyt_axis_init(struct hyt_axis* axis, const struct hyt_axis_config* config, 
 
 // Moves one tick along a path that is now at `target` (fixed, low..high). Without an acceleration limit the
 // position is the target or as near as the velocity limit lets it come; with one, the axis also catches up
-// with the path no faster than it could brake. Returns whether a limit kept it off the target.
+// with the path no faster than it could brake. Returns whether a limit kept it off the target. Bounded: at
+// most 3 square roots of 25 turns each, none while the axis is on its path and further from both ends than it
+// brakes.
 bool hyt_axis_follow(struct hyt_axis* axis, int64_t target);
 
-// Slows down one tick at the acceleration limit, at once without one; the path becomes the position.
+// Slows down one tick at the acceleration limit, at once without one; the path becomes the axis' own.
 void hyt_axis_brake(struct hyt_axis* axis);
 
-// Stops in this tick whatever the acceleration limit; the path becomes the position.
+// Stops in this tick whatever the acceleration limit; the path becomes the axis' own.
 void hyt_axis_freeze(struct hyt_axis* axis);
 
 // The setpoint in micro-units, rounded to the nearest.

@@ -95,15 +95,3 @@ bool hyt_chunk_queue_retire(struct hyt_chunk_queue* queue, uint32_t tick) {
     --queue->count;
     return true;
 }
-
-int64_t hyt_chunk_target(const struct hyt_chunk* chunk, uint8_t axis, uint8_t axis_count,
-                         uint8_t interpolation, int64_t origin, uint32_t tick) {
-    const uint32_t before = tick - chunk->start_tick - 1;
-    const uint32_t step = before / chunk->step_ticks;
-    const int64_t to = (int64_t)chunk->points[step * axis_count + axis] * HYT_FIXED_ONE;
-    if (interpolation == HYT_INTERPOLATION_HOLD) return to;
-    const int64_t from =
-        step == 0 ? origin : (int64_t)chunk->points[(step - 1) * axis_count + axis] * HYT_FIXED_ONE;
-    // At most 2^45 * 2^16: no overflow.
-    return from + (to - from) * (int64_t)(before % chunk->step_ticks + 1) / chunk->step_ticks;
-}

@@ -45,10 +45,4 @@ bool hyt_chunk_queue_retire(struct hyt_chunk_queue* queue, uint32_t tick);
 // Ticks from the start to the end of a chunk.
 uint32_t hyt_chunk_duration(const struct hyt_chunk* chunk);
 
-// Where the path of one axis is at `tick` of a running chunk; `origin` (fixed) is where it was at the chunk's
-// start. Linear: origin + (point - origin) * k / step_ticks, truncated to 1/4096 micro-unit, exact at the end
-// of every step.
-int64_t hyt_chunk_target(const struct hyt_chunk* chunk, uint8_t axis, uint8_t axis_count,
-                         uint8_t interpolation, int64_t origin, uint32_t tick);
-
 #endif

@@ -68,7 +68,12 @@ static uint8_t execute(struct hyt_firmware* firmware, const struct hyt_frame* fr
     }
 }
 
-static void command(struct hyt_firmware* firmware, const struct hyt_frame* frame) {
+// How long ago the sender had last heard the firmware, in ticks. A tick that is still to come is very old.
+static uint32_t age(const struct hyt_firmware* firmware, const struct hyt_frame* frame) {
+    return firmware->tick - frame->tick;
+}
+
+static void command(struct hyt_firmware* firmware, const struct hyt_frame* frame, bool fresh) {
     const struct hyt_answer* before = NULL;
     switch (hyt_session_order(&firmware->session, frame->sequence, &before)) {
         case HYT_ORDER_AHEAD:
@@ -81,10 +86,25 @@ static void command(struct hyt_firmware* firmware, const struct hyt_frame* frame
         case HYT_ORDER_NEXT:
             break;
     }
+    if (!fresh) {
+        const struct hyt_answer stale = {frame->sequence, frame->type, HYT_RESULT_STALE,
+                                         (int32_t)(age(firmware, frame) & INT32_MAX)};
+        hyt_send_result(firmware, firmware->session.id, &stale);
+        return;
+    }
     struct hyt_answer answer = {.sequence = frame->sequence, .type = frame->type, .result = 0, .detail = 0};
     answer.result = execute(firmware, frame, &answer.detail);
+    if (answer.result != HYT_RESULT_OK && frame->type != HYT_CHUNK) {
+        count(firmware, HYT_COUNT_COMMANDS_REFUSED);
+    }
     hyt_session_remember(&firmware->session, &answer);
     hyt_send_result(firmware, firmware->session.id, &answer);
+}
+
+static void refuse_session(struct hyt_firmware* firmware, const struct hyt_frame* frame) {
+    const struct hyt_answer answer = {frame->sequence, frame->type, HYT_RESULT_OLD_SESSION, 0};
+    count(firmware, HYT_COUNT_OLD_SESSION);
+    hyt_send_result(firmware, frame->session, &answer);
 }
 
 static void hello(struct hyt_firmware* firmware, const struct hyt_frame* frame) {
@@ -98,10 +118,15 @@ static void hello(struct hyt_firmware* firmware, const struct hyt_frame* frame) 
         hyt_send_refuse(firmware, frame->session);
         return;
     }
+    if (hyt_session_ended(&firmware->session, frame->session)) {
+        refuse_session(firmware, frame);
+        return;
+    }
     if (frame->session != firmware->session.id) {
         // Tripped in the session that ends, so that the new one may arm.
         if (firmware->state == HYT_STATE_ARMED) hyt_trip(firmware, HYT_TRIP_NEW_SESSION);
         hyt_session_open(&firmware->session, frame->session, firmware->tick);
+        firmware->telemetry_period = 0;
     }
     hyt_send_welcome(firmware);
 }
@@ -118,6 +143,11 @@ static void stop(struct hyt_firmware* firmware, const struct hyt_frame* frame) {
 static void query(struct hyt_firmware* firmware, const struct hyt_frame* frame) {
     if (frame->type == HYT_PING && frame->payload_size == HYT_PING_SIZE) {
         hyt_send_telemetry(firmware, frame->session, hyt_get_u32(frame->payload + HYT_PING_AT_ECHO));
+    } else if (frame->type == HYT_SUBSCRIBE && frame->payload_size == HYT_SUBSCRIBE_SIZE &&
+               hyt_get_u32(frame->payload + HYT_SUBSCRIBE_AT_PERIOD_TICKS) <= HYT_MAX_LEAD_TICKS) {
+        firmware->telemetry_period = hyt_get_u32(frame->payload + HYT_SUBSCRIBE_AT_PERIOD_TICKS);
+        firmware->telemetry_tick = firmware->tick + firmware->telemetry_period;
+        hyt_send_telemetry(firmware, frame->session, hyt_get_u32(frame->payload + HYT_SUBSCRIBE_AT_ECHO));
     } else if (frame->type == HYT_DESCRIBE && frame->payload_size == HYT_DESCRIBE_SIZE &&
                frame->payload[HYT_DESCRIBE_AT_INDEX] < firmware->motion.axis_count) {
         hyt_send_axis(firmware, frame->payload[HYT_DESCRIBE_AT_INDEX]);
@@ -141,15 +171,19 @@ void hyt_dispatch(struct hyt_firmware* firmware, const struct hyt_frame* frame) 
         return;
     }
     if (frame->session != firmware->session.id || frame->session == 0) {
-        const struct hyt_answer answer = {frame->sequence, frame->type, HYT_RESULT_OLD_SESSION, 0};
-        count(firmware, HYT_COUNT_OLD_SESSION);
-        hyt_send_result(firmware, frame->session, &answer);
+        refuse_session(firmware, frame);
         return;
     }
-    firmware->session.heard_tick = firmware->tick;
     count(firmware, HYT_COUNT_FRAMES);
+    // A wire that holds frames back must not keep the arm moving with the words of a host that is gone.
+    const bool fresh = age(firmware, frame) <= HYT_STALE_TIMEOUTS * firmware->config.link_timeout_ticks;
+    if (fresh) {
+        firmware->session.heard_tick = firmware->tick;
+    } else {
+        count(firmware, HYT_COUNT_STALE);
+    }
     if (frame->type >= HYT_FIRST_COMMAND) {
-        command(firmware, frame);
+        command(firmware, frame, fresh);
     } else {
         query(firmware, frame);
     }

@@ -10,7 +10,7 @@ static enum hyt_config_error check_axis(const struct hyt_axis_config* axis) {
         return HYT_CONFIG_AXIS_RANGE;
     }
     if (axis->max_velocity < 0 || axis->max_acceleration < 0) return HYT_CONFIG_AXIS_LIMIT;
-    if (axis->interpolation > HYT_INTERPOLATION_LINEAR) return HYT_CONFIG_AXIS_INTERPOLATION;
+    if (axis->interpolation > HYT_INTERPOLATION_CUBIC) return HYT_CONFIG_AXIS_INTERPOLATION;
     return HYT_CONFIG_OK;
 }
 
@@ -18,7 +18,9 @@ enum hyt_config_error hyt_firmware_init(struct hyt_firmware* firmware, const str
                                         const struct hyt_hal* hal, uint8_t* axis) {
     *axis = 0;
     if (config->tick_hz < 1 || config->tick_hz > 100000) return HYT_CONFIG_TICK_HZ;
-    if (config->link_timeout_ticks < 1) return HYT_CONFIG_LINK_TIMEOUT;
+    if (config->link_timeout_ticks < 1 || config->link_timeout_ticks > HYT_MAX_LEAD_TICKS) {
+        return HYT_CONFIG_LINK_TIMEOUT;
+    }
     if (config->stop_action > HYT_STOP_ACTION_RELEASE) return HYT_CONFIG_STOP_ACTION;
     if (config->axis_count < 1 || config->axis_count > HYT_MAX_AXES) return HYT_CONFIG_AXIS_COUNT;
     for (; *axis < config->axis_count; ++*axis) {
@@ -100,6 +102,15 @@ static void run_tick(struct hyt_firmware* firmware) {
     put_out(firmware);
 }
 
+// Whether the schedule asks for telemetry now; what a stall made late is sent once.
+static bool telemetry_is_due(struct hyt_firmware* firmware) {
+    const uint32_t period = firmware->telemetry_period;
+    const uint32_t late = firmware->tick - firmware->telemetry_tick;
+    if (period == 0 || late > UINT32_MAX / 2) return false;
+    firmware->telemetry_tick += (late / period + 1) * period;
+    return true;
+}
+
 void hyt_firmware_tick(struct hyt_firmware* firmware, uint32_t due) {
     if (due == 0) return;
     const uint32_t lost = due - 1;
@@ -110,7 +121,13 @@ void hyt_firmware_tick(struct hyt_firmware* firmware, uint32_t due) {
         due = 1;
     }
     for (; due > 0; --due) run_tick(firmware);
-    if (firmware->announce) hyt_send_telemetry(firmware, firmware->session.id, 0);
+    if (firmware->announce || telemetry_is_due(firmware)) {
+        hyt_send_telemetry(firmware, firmware->session.id, 0);
+    }
+}
+
+void hyt_firmware_lost(struct hyt_firmware* firmware, uint32_t bytes) {
+    firmware->counters[HYT_COUNT_RECEIVE_ERRORS] += bytes;
 }
 
 void hyt_firmware_receive(struct hyt_firmware* firmware, const uint8_t* bytes, size_t size) {

@@ -19,9 +19,11 @@ static uint8_t follow(struct hyt_motion* motion, const struct hyt_chunk* chunk, 
         struct hyt_axis* axis = &motion->axes[i];
         int64_t target = axis->target;
         if (chunk != NULL) {
-            if (tick == chunk->start_tick + 1) motion->origin[i] = axis->target;
-            target = hyt_chunk_target(chunk, i, motion->axis_count, motion->config[i].interpolation,
-                                      motion->origin[i], tick);
+            if (tick == chunk->start_tick + 1) {
+                motion->origin[i] = (struct hyt_path_origin){axis->target, axis->pace};
+            }
+            target = hyt_path_target(chunk, i, motion->axis_count, motion->config[i].interpolation,
+                                     &motion->origin[i], tick);
         }
         if (hyt_axis_follow(axis, target)) ++limited;
     }

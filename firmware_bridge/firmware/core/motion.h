@@ -7,12 +7,13 @@
 
 #include "axis.h"
 #include "chunk_queue.h"
+#include "path.h"
 #include "protocol_constants.h"
 
 struct hyt_motion {
     struct hyt_axis_config config[HYT_MAX_AXES];
     struct hyt_axis axes[HYT_MAX_AXES];
-    int64_t origin[HYT_MAX_AXES];  // fixed, where the path of the running chunk began
+    struct hyt_path_origin origin[HYT_MAX_AXES];  // where the path of the running chunk began
     struct hyt_chunk_queue queue;
     uint8_t axis_count;
     bool braking;          // the path was cut: come to rest before holding

@@ -4,17 +4,18 @@
 #ifndef HYT_PROTOCOL_CONSTANTS_H
 #define HYT_PROTOCOL_CONSTANTS_H
 
-#define HYT_PROTOCOL_VERSION 1
-#define HYT_SCHEMA_HASH 0xaa49fec3u
+#define HYT_PROTOCOL_VERSION 2
+#define HYT_SCHEMA_HASH 0x4fdfbe81u
 #define HYT_MICRO 1000000  // wire units in one physical unit: positions, velocities and accelerations travel as int32 micro-units
 #define HYT_MAX_AXES 16  // axes of one firmware at most
 #define HYT_MAX_POINTS 512  // steps x axes of one chunk at most
 #define HYT_CHUNK_SLOTS 4  // chunks that the queue holds, the running one included
 #define HYT_WINDOW 4  // commands that may be on their way unanswered
 #define HYT_MAX_LEAD_TICKS 16777216  // how far ahead of now a chunk may start
+#define HYT_STALE_TIMEOUTS 4  // a frame of the host whose tick is older than so many link timeouts is stale: its sender last heard the firmware too long ago
 #define HYT_FIRST_SCHEMA_MESSAGE 16  // message ids below are the handshake: their CRC-32 is seeded with 0, all others with the schema hash
 #define HYT_FIRST_COMMAND 48  // message ids from here on are commands: numbered, answered by RESULT, executed once and in order
-#define HYT_COUNTERS 15
+#define HYT_COUNTERS 18
 
 // Message ids; those below 16 seed their CRC with 0.
 enum hyt_message {
@@ -25,7 +26,8 @@ enum hyt_message {
     HYT_AXIS = 18,  // one axis
     HYT_PING = 32,  // heartbeat; answered by TELEMETRY
     HYT_STOP = 33,  // stops at once, whatever its session, sequence or state; answered by TELEMETRY
-    HYT_TELEMETRY = 34,  // answers PING and STOP, and is sent once at every change of state
+    HYT_SUBSCRIBE = 35,  // asks for telemetry on a schedule until the session ends; answered by TELEMETRY
+    HYT_TELEMETRY = 34,  // answers PING, STOP and SUBSCRIBE, comes on the schedule asked for, and once at every change of state
     HYT_ARM = 48,  // enables motion; clears a trip of an earlier session
     HYT_DISARM = 49,  // ends motion with the configured stop action, without a trip
     HYT_CHUNK = 50,  // setpoints to run from start_tick on
@@ -44,7 +46,7 @@ enum hyt_state {
 enum hyt_trip {
     HYT_TRIP_NONE = 0,  // it did not
     HYT_TRIP_STOP_FRAME = 1,  // a STOP arrived
-    HYT_TRIP_LINK_SILENCE = 2,  // no good frame of the session for link_timeout_ticks
+    HYT_TRIP_LINK_SILENCE = 2,  // no good, fresh frame of the session for link_timeout_ticks
     HYT_TRIP_UNDERRUN = 3,  // the queue stayed empty for underrun_timeout_ticks after a chunk
     HYT_TRIP_TICK_STALL = 4,  // more than stall_limit_ticks ticks were lost in a row
     HYT_TRIP_EMERGENCY_STOP = 5,  // the emergency stop input is active
@@ -67,6 +69,7 @@ enum hyt_result {
     HYT_RESULT_FLUSHED = 11,  // an earlier chunk was rejected and the host did not yet say that it knows (ChunkFlag RESTART)
     HYT_RESULT_OLD_SESSION = 12,  // the firmware is in another session, or in none since it booted
     HYT_RESULT_UNKNOWN_COMMAND = 13,  // no command has this message id
+    HYT_RESULT_STALE = 14,  // not executed and not remembered, for the frame is stale: send it again with the tick of this answer. Detail: its age in ticks
 };
 
 // What a stop does to the axes.
@@ -80,6 +83,7 @@ enum hyt_stop_action {
 enum hyt_interpolation {
     HYT_INTERPOLATION_HOLD = 0,  // takes a step's point at the step's first tick
     HYT_INTERPOLATION_LINEAR = 1,  // straight line, the point is reached at the step's last tick
+    HYT_INTERPOLATION_CUBIC = 2,  // monotone cubic, the point is reached at the step's last tick; the speed has no jumps between the steps
 };
 
 // Bits of WELCOME.flags.
@@ -92,6 +96,7 @@ enum hyt_telemetry_flag {
     HYT_TELEMETRY_FLAG_ENABLED = 1,  // the outputs are driven
     HYT_TELEMETRY_FLAG_EMERGENCY_STOP = 2,  // the emergency stop input is active
     HYT_TELEMETRY_FLAG_RUNNING = 4,  // a chunk is running
+    HYT_TELEMETRY_FLAG_MEASURED = 8,  // positions are measured
 };
 
 // Bits of CHUNK.flags.
@@ -106,16 +111,19 @@ enum hyt_counter {
     HYT_COUNT_BAD_CRC = 2,  // frames whose CRC-32 is wrong (damage, or another schema)
     HYT_COUNT_BAD_VERSION = 3,  // good frames of another protocol version, HELLO apart
     HYT_COUNT_BAD_MESSAGE = 4,  // good frames with an unknown type or a wrong payload length
-    HYT_COUNT_OLD_SESSION = 5,  // good frames of another session, HELLO and STOP apart
-    HYT_COUNT_DUPLICATES = 6,  // commands that came again and were answered again, not executed
-    HYT_COUNT_OUT_OF_ORDER = 7,  // commands ahead of a lost one, dropped
-    HYT_COUNT_REFUSED_HELLOS = 8,  // HELLOs of another version or schema
-    HYT_COUNT_CHUNKS_ACCEPTED = 9,  // chunks queued
-    HYT_COUNT_CHUNKS_REJECTED = 10,  // chunks refused, each with its reason
-    HYT_COUNT_CHUNKS_FLUSHED = 11,  // queued or running chunks thrown away by a stop or a rejection
-    HYT_COUNT_LIMITED_TICKS = 12,  // axis ticks at which a velocity or acceleration limit kept the setpoint off the chunk's path
-    HYT_COUNT_LOST_TICKS = 13,  // ticks that did not happen in time
-    HYT_COUNT_FRAMES_UNSENT = 14,  // frames that the transmitter had no room for
+    HYT_COUNT_OLD_SESSION = 5,  // good frames of another session, and HELLOs of one that has ended
+    HYT_COUNT_STALE = 6,  // frames of the session that were stale: they did not feed the link timer, and commands among them were not executed
+    HYT_COUNT_DUPLICATES = 7,  // commands that came again and were answered again, not executed
+    HYT_COUNT_OUT_OF_ORDER = 8,  // commands ahead of a lost one, dropped
+    HYT_COUNT_COMMANDS_REFUSED = 9,  // commands other than chunks that were answered with a reason instead of OK, stale ones apart
+    HYT_COUNT_REFUSED_HELLOS = 10,  // HELLOs of another version or schema
+    HYT_COUNT_CHUNKS_ACCEPTED = 11,  // chunks queued
+    HYT_COUNT_CHUNKS_REJECTED = 12,  // chunks refused, each with its reason
+    HYT_COUNT_CHUNKS_FLUSHED = 13,  // queued or running chunks thrown away by a stop or a rejection
+    HYT_COUNT_LIMITED_TICKS = 14,  // axis ticks at which a velocity or acceleration limit kept the setpoint off the chunk's path
+    HYT_COUNT_LOST_TICKS = 15,  // ticks that did not happen in time
+    HYT_COUNT_FRAMES_UNSENT = 16,  // frames that the transmitter had no room for
+    HYT_COUNT_RECEIVE_ERRORS = 17,  // bytes that the port lost or found broken (overrun, framing, parity)
 };
 
 // Offsets of the fields in bytes, and the size of the fixed part.
@@ -147,7 +155,8 @@ enum {
     HYT_WELCOME_AT_WINDOW = 20,
     HYT_WELCOME_AT_STOP_ACTION = 21,
     HYT_WELCOME_AT_FLAGS = 22,
-    HYT_WELCOME_SIZE = 23
+    HYT_WELCOME_AT_PORT = 23,
+    HYT_WELCOME_SIZE = 39
 };
 enum {
     HYT_DESCRIBE_AT_INDEX = 0,
@@ -173,6 +182,11 @@ enum {
     HYT_STOP_SIZE = 4
 };
 enum {
+    HYT_SUBSCRIBE_AT_ECHO = 0,
+    HYT_SUBSCRIBE_AT_PERIOD_TICKS = 4,
+    HYT_SUBSCRIBE_SIZE = 8
+};
+enum {
     HYT_TELEMETRY_AT_ECHO = 0,
     HYT_TELEMETRY_AT_TRIP_TICK = 4,
     HYT_TELEMETRY_AT_STATE = 8,
@@ -180,7 +194,7 @@ enum {
     HYT_TELEMETRY_AT_FLAGS = 10,
     HYT_TELEMETRY_AT_CREDIT = 11,
     HYT_TELEMETRY_AT_COUNTERS = 12,
-    HYT_TELEMETRY_SIZE = 72
+    HYT_TELEMETRY_SIZE = 84
 };
 enum {
     HYT_ARM_SIZE = 0

@@ -39,6 +39,7 @@ void hyt_send_welcome(struct hyt_firmware* firmware) {
     payload[HYT_WELCOME_AT_WINDOW] = HYT_WINDOW;
     payload[HYT_WELCOME_AT_STOP_ACTION] = config->stop_action;
     payload[HYT_WELCOME_AT_FLAGS] = config->welcome_flags;
+    memcpy(payload + HYT_WELCOME_AT_PORT, config->port, sizeof config->port);
     send(firmware, HYT_WELCOME, firmware->session.id, HYT_WELCOME_SIZE);
 }
 
@@ -56,32 +57,38 @@ void hyt_send_axis(struct hyt_firmware* firmware, uint8_t index) {
     send(firmware, HYT_AXIS, firmware->session.id, HYT_AXIS_SIZE);
 }
 
-static uint8_t telemetry_flags(struct hyt_firmware* firmware) {
+static uint8_t telemetry_flags(const struct hyt_firmware* firmware, bool measured) {
     const bool running = hyt_chunk_queue_running(&firmware->motion.queue, firmware->tick + 1) != NULL;
     return (uint8_t)((firmware->enabled ? HYT_TELEMETRY_FLAG_ENABLED : 0) |
                      (firmware->hal.emergency_stop(firmware->hal.context) ? HYT_TELEMETRY_FLAG_EMERGENCY_STOP
                                                                           : 0) |
-                     (running ? HYT_TELEMETRY_FLAG_RUNNING : 0));
+                     (running ? HYT_TELEMETRY_FLAG_RUNNING : 0) |
+                     (measured ? HYT_TELEMETRY_FLAG_MEASURED : 0));
 }
 
 void hyt_send_telemetry(struct hyt_firmware* firmware, uint32_t session, uint32_t echo) {
     uint8_t* payload = firmware->payload;
     const uint8_t axes = firmware->motion.axis_count;
+    int32_t positions[HYT_MAX_AXES];
+    for (uint8_t i = 0; i < axes; ++i) {
+        positions[i] = hyt_axis_setpoint(&firmware->motion.axes[i]);
+        hyt_put_u32(payload + HYT_TELEMETRY_SIZE + 4 * i, (uint32_t)positions[i]);
+    }
+    const bool measured = firmware->hal.measure(firmware->hal.context, positions, axes);
+    for (uint8_t i = 0; i < axes; ++i) {
+        hyt_put_u32(payload + HYT_TELEMETRY_SIZE + 4 * (axes + i), (uint32_t)positions[i]);
+    }
     hyt_put_u32(payload + HYT_TELEMETRY_AT_ECHO, echo);
     hyt_put_u32(payload + HYT_TELEMETRY_AT_TRIP_TICK, firmware->trip_tick);
     payload[HYT_TELEMETRY_AT_STATE] = firmware->state;
     payload[HYT_TELEMETRY_AT_TRIP] = firmware->trip;
-    payload[HYT_TELEMETRY_AT_FLAGS] = telemetry_flags(firmware);
+    payload[HYT_TELEMETRY_AT_FLAGS] = telemetry_flags(firmware, measured);
     payload[HYT_TELEMETRY_AT_CREDIT] = hyt_chunk_queue_credit(&firmware->motion.queue);
     for (uint8_t i = 0; i < HYT_COUNTERS; ++i) {
         hyt_put_u32(payload + HYT_TELEMETRY_AT_COUNTERS + 4 * i, firmware->counters[i]);
     }
-    for (uint8_t i = 0; i < axes; ++i) {
-        hyt_put_u32(payload + HYT_TELEMETRY_SIZE + 4 * i,
-                    (uint32_t)hyt_axis_setpoint(&firmware->motion.axes[i]));
-    }
     if (session == firmware->session.id) firmware->announce = false;
-    send(firmware, HYT_TELEMETRY, session, (size_t)(HYT_TELEMETRY_SIZE + 4 * axes));
+    send(firmware, HYT_TELEMETRY, session, (size_t)(HYT_TELEMETRY_SIZE + 8 * axes));
 }
 
 void hyt_send_result(struct hyt_firmware* firmware, uint32_t session, const struct hyt_answer* answer) {

@@ -78,30 +78,10 @@ static void a_point_outside_its_axis_is_refused_by_index(void) {
     CHECK(push(&queue, 0, 1, 2, 0, &detail) == HYT_RESULT_OK);
 }
 
-static void targets_lie_on_the_line_and_end_on_the_points(void) {
-    struct hyt_chunk chunk = {.start_tick = UINT32_MAX - 1, .step_ticks = 4, .steps = 2};
-    chunk.points[0] = 8;
-    chunk.points[1] = INT32_MIN;
-    const int64_t one = HYT_FIXED_ONE;
-    for (uint32_t k = 1; k <= 4; ++k) {
-        const uint32_t tick = chunk.start_tick + k;
-        CHECK(hyt_chunk_target(&chunk, 0, 1, HYT_INTERPOLATION_LINEAR, 0, tick) == 2 * (int64_t)k * one);
-        CHECK(hyt_chunk_target(&chunk, 0, 1, HYT_INTERPOLATION_HOLD, 0, tick) == 8 * one);
-        CHECK(hyt_chunk_target(&chunk, 0, 1, HYT_INTERPOLATION_HOLD, 0, tick + 4) == INT32_MIN * one);
-    }
-    CHECK(hyt_chunk_target(&chunk, 0, 1, HYT_INTERPOLATION_LINEAR, 0, chunk.start_tick + 8) ==
-          INT32_MIN * one);
-    // The longest step and the largest distance do not overflow.
-    chunk = (struct hyt_chunk){.step_ticks = UINT16_MAX, .steps = 1, .points = {INT32_MAX}};
-    const int64_t origin = INT32_MIN * one;
-    CHECK(hyt_chunk_target(&chunk, 0, 1, HYT_INTERPOLATION_LINEAR, origin, UINT16_MAX) == INT32_MAX * one);
-}
-
 int main(void) {
     chunks_run_one_after_another_across_the_wrap();
     what_does_not_fit_in_time_is_refused_with_the_ticks_it_is_off();
     what_has_not_the_right_shape_is_refused();
     a_point_outside_its_axis_is_refused_by_index();
-    targets_lie_on_the_line_and_end_on_the_points();
     return 0;
 }

@@ -26,7 +26,13 @@ static bool emergency_stop(void* context) {
     return pressed;
 }
 
-static const struct hyt_hal hal = {NULL, transmit, output, emergency_stop};
+static bool measure(void* context, int32_t* positions, uint8_t count) {
+    (void)context;
+    for (uint8_t i = 0; i < count; ++i) positions[i] = -i;
+    return true;
+}
+
+static const struct hyt_hal hal = {NULL, transmit, output, emergency_stop, measure};
 static const struct hyt_axis_config axes[2] = {{.name = "x",
                                                 .low = -1000,
                                                 .high = 1000,
@@ -53,8 +59,8 @@ static uint8_t encoded[HYT_ENCODED_MAX(HYT_MAX_PAYLOAD)];
 
 static void say(uint8_t type, uint32_t session, uint16_t sequence, const uint8_t* payload,
                 size_t payload_size) {
-    const struct hyt_frame frame = {HYT_PROTOCOL_VERSION, type, session, sequence, 0, 0, payload,
-                                    payload_size};
+    const struct hyt_frame frame = {HYT_PROTOCOL_VERSION, type,    session,     sequence, 0,
+                                    firmware.tick,        payload, payload_size};
     hyt_firmware_receive(&firmware, encoded, hyt_frame_encode(&frame, work, encoded));
 }
 
@@ -89,7 +95,7 @@ static void a_bad_configuration_is_refused_by_name(void) {
     bad_axes[0].max_acceleration = -1;
     CHECK(hyt_firmware_init(&firmware, &bad, &hal, &axis) == HYT_CONFIG_AXIS_LIMIT && axis == 0);
     bad_axes[0] = axes[0];
-    bad_axes[1].interpolation = 2;
+    bad_axes[1].interpolation = 3;
     CHECK(hyt_firmware_init(&firmware, &bad, &hal, &axis) == HYT_CONFIG_AXIS_INTERPOLATION && axis == 1);
 }
 

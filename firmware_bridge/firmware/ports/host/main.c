@@ -20,6 +20,13 @@ static void output(void* context, const int32_t* setpoints, uint8_t axes, bool e
     if (port->trace != NULL) hyt_trace_tick(port->trace, &port->firmware, setpoints);
 }
 
+static bool measure(void* context, int32_t* positions, uint8_t axes) {
+    (void)context;
+    (void)positions;
+    (void)axes;
+    return false;  // no sensors here: the simulator knows where its arm is
+}
+
 static bool emergency_stop(void* context) {
     return ((struct hyt_port*)context)->emergency_stop;
 }
@@ -44,7 +51,7 @@ static int fail(const char* what, const char* why, int status) {
 static int refuse_config(enum hyt_config_error error, const struct hyt_axis_config* axis) {
     static const char* const reasons[] = {
         [HYT_CONFIG_TICK_HZ] = "tick-hz must be 1 to 100000",
-        [HYT_CONFIG_LINK_TIMEOUT] = "link-timeout must be at least 1 tick",
+        [HYT_CONFIG_LINK_TIMEOUT] = "link-timeout must be 1 to 16777216 ticks",
         [HYT_CONFIG_STOP_ACTION] = "unknown stop-action",
         [HYT_CONFIG_AXIS_COUNT] = "at least one --axis is needed",
         [HYT_CONFIG_AXIS_RANGE] = "an axis needs LOW <= INITIAL <= HIGH",
@@ -63,7 +70,7 @@ int main(int argc, char** argv) {
     const int status = hyt_options_parse(&options, argc, argv);
     if (status != 0) return status == 1 ? 0 : status;
 
-    const struct hyt_hal hal = {&port, transmit, output, emergency_stop};
+    const struct hyt_hal hal = {&port, transmit, output, emergency_stop, measure};
     uint8_t axis = 0;
     const enum hyt_config_error error = hyt_firmware_init(&port.firmware, &options.config, &hal, &axis);
     if (error != HYT_CONFIG_OK) return refuse_config(error, &options.axes[axis]);

@@ -9,7 +9,8 @@
 #include <string.h>
 
 static const char usage[] =
-    "usage: hyt-firmware-host --axis NAME,UNIT,LOW,HIGH,MAX_VELOCITY,MAX_ACCELERATION,linear|hold,INITIAL "
+    "usage: hyt-firmware-host --axis "
+    "NAME,UNIT,LOW,HIGH,MAX_VELOCITY,MAX_ACCELERATION,linear|hold|cubic,INITIAL "
     "...\n"
     "                         [--tick-hz N] [--link-timeout TICKS] [--underrun-timeout TICKS] [--stall-limit "
     "TICKS]\n"
@@ -75,7 +76,7 @@ static int split(char* text, char** parts, int limit) {
 }
 
 static bool parse_axis(const char* text, struct hyt_axis_config* axis) {
-    static const char* const interpolations[] = {"hold", "linear", NULL};
+    static const char* const interpolations[] = {"hold", "linear", "cubic", NULL};
     char copy[256];
     char* part[8];
     if (strlen(text) >= sizeof copy) return false;
@@ -157,6 +158,7 @@ int hyt_options_parse(struct hyt_options* options, int argc, char** argv) {
     options->config.link_timeout_ticks = 100;
     options->config.stall_limit_ticks = 100;
     options->config.axes = options->axes;
+    memcpy(options->config.port, "host", sizeof "host");
     opterr = 0;
     int option;
     while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
