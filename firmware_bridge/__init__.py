@@ -11,7 +11,8 @@ The protocol is PROTOCOL.md; both sides take its constants from messages.json.
 from hyt.errors import ChunkRejected, LinkError
 from hyt.firmware_bridge.clock import Clock
 from hyt.firmware_bridge.constants import Interpolation, Result, State, StopAction, Trip
-from hyt.firmware_bridge.link import Accepted, Link, LinkInfo, LinkStatistics
+from hyt.firmware_bridge.info import Connected, Disconnected, Event, Heard, LinkInfo, LinkStatistics, StateChanged
+from hyt.firmware_bridge.link import Accepted, Link
 from hyt.firmware_bridge.messages import AxisInfo, Telemetry
 from hyt.firmware_bridge.process import AxisConfig, FirmwareConfig, FirmwareProcess
 
@@ -21,8 +22,12 @@ __all__ = [
     "AxisInfo",
     "ChunkRejected",
     "Clock",
+    "Connected",
+    "Disconnected",
+    "Event",
     "FirmwareConfig",
     "FirmwareProcess",
+    "Heard",
     "Interpolation",
     "Link",
     "LinkError",
@@ -30,6 +35,7 @@ __all__ = [
     "LinkStatistics",
     "Result",
     "State",
+    "StateChanged",
     "StopAction",
     "Telemetry",
     "Trip",

@@ -58,6 +58,18 @@ class Clock:
         with self._lock:
             return self._fit[2]
 
+    @property
+    def drift(self) -> float:
+        """How much faster than its nominal rate the firmware's clock runs, by the host's: 0.0005 is 500 ppm."""
+        return self.rate / self._nominal - 1
+
+    @property
+    def offset(self) -> float:
+        """Host time of the firmware's tick 0, in seconds (ticks not wrapped); NaN without a sample or in lockstep."""
+        with self._lock:
+            origin, tick, rate = self._fit
+            return origin - tick / rate if self._samples and not self._lockstep else float("nan")
+
     def tick_at(self, when: float) -> int:
         """The tick at host time `when`, modulo 2^32; in lockstep the last tick heard of."""
         with self._lock:

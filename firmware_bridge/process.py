@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 import signal
 import subprocess
@@ -74,19 +75,19 @@ def find_program() -> Path:
 
 
 def _arguments(config: FirmwareConfig) -> list[str]:
+    if not isinstance(config, FirmwareConfig) or not all(isinstance(axis, AxisConfig) for axis in config.axes):
+        raise InputError("firmware configuration", expected="a FirmwareConfig of AxisConfigs", received=repr(config))
     arguments = []
     for axis in config.axes:
         numbers = [axis.low, axis.high, axis.max_velocity, axis.max_acceleration]
-        fields = [
-            axis.name,
-            axis.unit,
-            *(repr(float(n)) for n in numbers),
-            axis.interpolation,
-            repr(float(axis.initial)),
-        ]
+        try:
+            *limits, initial = (repr(float(number)) for number in [*numbers, axis.initial])
+        except (TypeError, ValueError):
+            raise InputError(f"axis {axis.name}", expected="limits that are numbers", received=repr(axis)) from None
+        fields = [str(axis.name), str(axis.unit), *limits, str(axis.interpolation), initial]
         arguments += ["--axis", ",".join(fields)]
     arguments += ["--tick-hz", str(config.tick_hz), "--link-timeout", str(config.link_timeout_ticks)]
-    arguments += ["--underrun-timeout", str(config.underrun_timeout_ticks), "--stop-action", config.stop_action]
+    arguments += ["--underrun-timeout", str(config.underrun_timeout_ticks), "--stop-action", str(config.stop_action)]
     return [*arguments, "--stall-limit", str(config.stall_limit_ticks), "--start-tick", str(config.start_tick)]
 
 
@@ -94,19 +95,26 @@ class FirmwareProcess:
     """Runs the firmware until `close`; `port` is the path of its serial port.
 
     In lockstep ticks pass in `advance` and nowhere else, and the program ends with this process. In real time it goes
-    on by the clock as a microcontroller would, until `close` or SIGTERM, even when this process is killed.
-    `trace` names a CSV file with one line per tick. Raises InputError for a configuration that the firmware refuses and
-    LinkError when it does not start.
+    on by the clock as a microcontroller would, until `close` or SIGTERM, even when this process is killed; its clock
+    runs `clock_ppm` millionths too fast. `trace` names a CSV file with one line per tick. Raises InputError for a
+    configuration that the firmware refuses and LinkError when it does not start.
     """
 
     def __init__(
-        self, config: FirmwareConfig, *, lockstep: bool, trace: Path | str | None = None, program: Path | None = None
+        self,
+        config: FirmwareConfig,
+        *,
+        lockstep: bool,
+        trace: Path | str | None = None,
+        clock_ppm: int = 0,
+        program: Path | None = None,
     ) -> None:
         self.config = config
         self._lockstep = lockstep
         command = [str(program or find_program()), *_arguments(config)]
         command += ["--lockstep"] if lockstep else []
         command += ["--trace", str(trace)] if trace is not None else []
+        command += ["--clock-ppm", str(clock_ppm)]
         try:
             # A session of its own: a microcontroller does not hear the Ctrl-C of our terminal.
             self._process = subprocess.Popen(
@@ -149,9 +157,10 @@ class FirmwareProcess:
         Everything that a Link call has returned from is heard before the first of them. Raises InputError for a number
         of ticks below 0 or above 1,000,000 and outside lockstep, LinkError when the program has ended.
         """
-        if not self._lockstep or not 0 <= ticks <= LONGEST_ADVANCE:
+        whole = isinstance(ticks, numbers.Integral)
+        if not self._lockstep or not whole or not 0 <= ticks <= LONGEST_ADVANCE:
             raise InputError("advance", expected=f"lockstep, and 0 to {LONGEST_ADVANCE} ticks", received=str(ticks))
-        self._say(f"advance {ticks}\n")
+        self._say(f"advance {int(ticks)}\n")
         axes = len(self.config.axes)
         data = bytearray()
         size = 4 * ticks * axes

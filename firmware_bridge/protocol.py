@@ -47,6 +47,8 @@ class Request:
     sequence: int  # of the last command when it was made: a command's own number
     first_sent: float | None = None
     last_sent: float = 0.0
+    size: int = 0  # bytes on the wire
+    resend_at: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -66,17 +68,20 @@ class Counters:
     resent: int = 0
     received: int = 0
     lost: int = 0  # by the gaps in the firmware's numbering
+    bad_framing: int = 0
+    bad_crc: int = 0
     bad_message: int = 0
     other_session: int = 0
 
 
 @dataclass
 class HostProtocol:
-    """One session. `session` is 1..2^32-1 and new at every connect."""
+    """One session. `session` is 1..2^32-1 and new at every connect; `byte_time` is the seconds a byte takes."""
 
     session: int
     schema: int = c.SCHEMA_HASH
     resend_after: float = 0.1
+    byte_time: float = 0.0
     counters: Counters = field(default_factory=Counters)
     session_lost: bool = False  # the firmware says that it is in another session, or has booted since
 
@@ -135,16 +140,25 @@ class HostProtocol:
 
     def resend(self, now: float) -> float | None:
         """Sends again what waits too long for its answer; returns when to call it again, None for never."""
-        waiting = [*self._queries.values(), *(r for r in self._commands.values() if r.first_sent is not None)]
+        waiting = self._waiting()
         for request in waiting:
-            if now >= request.last_sent + self.resend_after:
+            if now >= request.resend_at:
                 self._transmit(request, now)
-        return min(request.last_sent for request in waiting) + self.resend_after if waiting else None
+        return min(request.resend_at for request in waiting) if waiting else None
+
+    def line_time(self) -> float:
+        """Seconds that the wire needs for all that is sent and not answered, both ways taken as alike."""
+        return 2 * self.byte_time * sum(request.size for request in self._waiting())
+
+    def _waiting(self) -> list[Request]:
+        return [*self._queries.values(), *(r for r in self._commands.values() if r.first_sent is not None)]
 
     def receive(self, data: bytes, now: float) -> list[Arrival]:
         """Takes received bytes; returns the answers in them. Never raises."""
         arrivals = []
-        for frame in self.decoder.feed(data):
+        frames = self.decoder.feed(data)
+        self.counters.bad_framing, self.counters.bad_crc = self.decoder.bad_framing, self.decoder.bad_crc
+        for frame in frames:
             if frame.session != self.session:
                 self.counters.other_session += 1
                 continue
@@ -228,6 +242,9 @@ class HostProtocol:
         heard = self._heard_sequence or 0
         frame = Frame(request.key[0], self.session, request.sequence, heard, self._heard_tick, request.payload)
         data = encode_frame(frame, self.schema)
+        request.size = len(data)
+        # A slow wire is no lost frame: what stands in front of this one is sent before it.
+        request.resend_at = now + self.resend_after + self.line_time()
         if first:
             self._outgoing.appendleft(data)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,8 @@ from tools import tool
 from hyt.firmware_bridge import AxisConfig, FirmwareConfig, FirmwareProcess
 from hyt.firmware_bridge.codec import Frame, FrameDecoder, encode_frame
 from hyt.firmware_bridge.constants import HELLO, SCHEMA_HASH, MessageType
+
+sys.path.insert(0, str(Path(__file__).parent))  # the tests here share cable.py
 
 FIRMWARE = Path(__file__).resolve().parents[2] / "firmware_bridge" / "firmware"
 
@@ -47,8 +50,11 @@ def start(program: Path) -> Iterator[Callable[..., FirmwareProcess]]:
     """Starts the sanitized firmware; at the end of the test it must end cleanly, which a sanitizer report prevents."""
     started: list[FirmwareProcess] = []
 
-    def start_one(*, lockstep: bool = True, trace: Path | None = None, **changes: object) -> FirmwareProcess:
-        started.append(FirmwareProcess(two_axes(**changes), lockstep=lockstep, trace=trace, program=program))
+    def start_one(
+        *, lockstep: bool = True, trace: Path | None = None, clock_ppm: int = 0, **changes: object
+    ) -> FirmwareProcess:
+        config = two_axes(**changes)
+        started.append(FirmwareProcess(config, lockstep=lockstep, trace=trace, clock_ppm=clock_ppm, program=program))
         return started[-1]
 
     yield start_one

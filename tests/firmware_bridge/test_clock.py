@@ -50,3 +50,10 @@ def test_slow_round_trips_do_not_pull_the_estimate() -> None:
 def test_a_clock_without_samples_knows_nothing() -> None:
     with pytest.raises(ValueError, match="no sample"):
         Clock(1000).now()
+
+
+def test_offset_and_drift_are_those_of_the_line() -> None:
+    clock = Clock(1000)
+    feed(clock, 1000.5, 6.0, first_tick=2000)
+    assert clock.drift == pytest.approx(0.0005, abs=1e-4)
+    assert clock.offset == pytest.approx(-2.0 / 1.0005, abs=0.005)

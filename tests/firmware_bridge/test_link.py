@@ -134,6 +134,48 @@ def test_points_that_are_no_setpoints_never_reach_the_wire(start: Start, points:
         assert link.statistics.sent == sent
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"port": 5}, "port; expected a path, by-id:TEXT, tcp://HOST:PORT or virtual:; received 5"),
+        ({"port": ""}, "port; expected a path"),
+        ({"port": "tcp://localhost"}, "port tcp://localhost; expected tcp://HOST:PORT"),
+        ({"port": "tcp://localhost:http"}, "expected tcp://HOST:PORT"),
+        ({"baudrate": "fast"}, "baudrate; expected a whole number from 1 to 100000000; received 'fast'"),
+        ({"baudrate": 0}, "baudrate; expected a whole number"),
+        ({"timeout": None}, "timeout; expected seconds above 0; received None"),
+        ({"timeout": float("nan")}, "timeout; expected seconds above 0"),
+        ({"schema": 2**32}, "schema; expected a whole number"),
+        ({"on_event": 1}, "on_event; expected a function of one Event"),
+    ],
+)
+def test_arguments_of_another_kind_are_one_line(changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(InputError) as caught:
+        Link(**{"port": "/dev/nothing", **changes})
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("start_tick", "step_ticks", "points", "said"),
+    [
+        ("now", 5, [[0, 0]], "start_tick; expected a whole number"),
+        (0, 2.5, [[0, 0]], "step_ticks; expected a whole number"),
+        (0, 5, [["a", "b"]], "chunk; expected points of numbers"),
+        (0, 5, [[0], [0, 0]], "chunk; expected points of numbers"),
+        (0, 5, None, "chunk; expected points"),
+    ],
+)
+def test_a_chunk_of_another_kind_is_one_line(
+    start: Start, start_tick: Any, step_ticks: Any, points: Any, said: str
+) -> None:
+    with start() as firmware, Link(firmware.port) as link:
+        link.arm()
+        with pytest.raises(InputError) as caught:
+            link.send_chunk(start_tick, step_ticks, points)
+        assert said in str(caught.value)
+
+
 def test_the_largest_chunk_arrives_whole(start: Start) -> None:
     points = np.random.default_rng(0).uniform(-1, 1, (256, 2))
     with start(link_timeout_ticks=1000) as firmware, Link(firmware.port) as link:
@@ -244,6 +286,7 @@ def test_statistics_count_both_directions_and_time_round_trips(start: Start) -> 
         statistics = link.statistics
         assert (statistics.lost, statistics.bad_crc, statistics.bad_framing, statistics.other_session) == (0, 0, 0, 0)
         assert statistics.rejected == {"LATE": 1}
+        assert (statistics.sessions, statistics.credit, statistics.drift) == (1, 4, 0.0)
         assert 0 < statistics.round_trip_median <= statistics.round_trip_p99 <= statistics.round_trip_max < 5
         assert statistics.sent >= 6
 
@@ -266,3 +309,20 @@ def test_in_real_time_the_clock_foretells_the_tick_and_heartbeats_keep_the_arm_a
         assert before - 8 <= telemetry.tick <= after + 8  # 20 ms, on a machine that others use too
         assert link.clock.rate == pytest.approx(400, rel=0.02)
         assert link.statistics.lost == 0
+
+
+@pytest.mark.parametrize("ppm", [-500, 500])
+def test_a_clock_that_drifts_by_500_ppm_is_measured_and_chunks_start_on_time(start: Start, ppm: int) -> None:
+    firmware = start(lockstep=False, tick_hz=1000, link_timeout_ticks=250, stall_limit_ticks=4000, clock_ppm=ppm)
+    with Link(firmware.port) as link:
+        link.arm()
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and abs(link.statistics.drift * 1e6 - ppm) > 150:
+            time.sleep(0.1)
+        assert link.statistics.drift * 1e6 == pytest.approx(ppm, abs=150)
+        start_tick = link.clock.now() + 50
+        accepted = link.send_chunk(start_tick, 10, [[0.5, 0.5]])
+        assert accepted.tick < start_tick
+        while link.telemetry().tick < start_tick + 10:
+            time.sleep(0.005)
+        assert link.telemetry().setpoints.tolist() == [0.5, 0.5]

@@ -36,6 +36,9 @@ Start = Callable[..., FirmwareProcess]
         ({"link_timeout_ticks": 0}, "link-timeout must be 1 to 16777216 ticks"),
         ({"stop_action": "explode"}, "bad value: explode"),
         ({"start_tick": 2**32}, "bad value: 4294967296"),
+        ({"clock_ppm": 10001}, "bad value: 10001"),
+        ({"axes": ["x"]}, "expected a FirmwareConfig of AxisConfigs"),
+        ({"axes": [AxisConfig("x", "m", "low", 1, 0, 0)]}, "axis x; expected limits that are numbers"),  # type: ignore[arg-type]
     ],
 )
 def test_a_bad_configuration_is_one_line(start: Start, changes: dict[str, object], said: str) -> None:
@@ -77,9 +80,9 @@ def test_advancing_is_for_lockstep_and_for_sensible_numbers(start: Start) -> Non
     with start() as firmware:
         assert firmware.advance(0).shape == (0, 2)
         assert firmware.advance(100_000).shape == (100_000, 2)
-        for ticks in (-1, 1_000_001):
+        for ticks in (-1, 1_000_001, 1.5, "3"):
             with pytest.raises(InputError, match="0 to 1000000 ticks"):
-                firmware.advance(ticks)
+                firmware.advance(ticks)  # type: ignore[arg-type]
     with start(lockstep=False) as firmware, pytest.raises(InputError, match="expected lockstep"):
         firmware.advance(1)
 

@@ -74,6 +74,7 @@ int main(int argc, char** argv) {
     uint8_t axis = 0;
     const enum hyt_config_error error = hyt_firmware_init(&port.firmware, &options.config, &hal, &axis);
     if (error != HYT_CONFIG_OK) return refuse_config(error, &options.axes[axis]);
+    port.clock_ppm = options.clock_ppm;
     if (!hyt_pty_open(&port.pty)) return fail("pseudo-terminal", strerror(errno), 1);
     if (options.trace != NULL) {
         port.trace = fopen(options.trace, "w");

@@ -16,8 +16,11 @@ static const char usage[] =
     "TICKS]\n"
     "                         [--stop-action hold|decelerate|release] [--start-tick N] [--lockstep] [--trace "
     "FILE]\n"
+    "                         [--clock-ppm N]\n"
     "The firmware on a pseudo-terminal, whose path is the first line it prints. A limit of 0 is no limit.\n"
-    "In real time it runs until SIGTERM; SIGUSR1 presses its emergency stop and SIGUSR2 lets it go.\n"
+    "In real time it runs until SIGTERM; SIGUSR1 presses its emergency stop and SIGUSR2 lets it go; its "
+    "clock\n"
+    "runs N millionths too fast (-10000 to 10000), as a crystal may.\n"
     "With --lockstep it obeys standard input until that ends: 'advance N' runs N ticks and writes N x axes "
     "int32\n"
     "micro-units (native byte order) to standard output; 'estop 0|1' sets the emergency stop.\n";
@@ -33,6 +36,14 @@ static bool parse_u32(const char* text, uint32_t* value) {
     const unsigned long long number = strtoull(text, &end, 10);
     if (errno != 0 || end == text || *end != '\0' || text[0] == '-' || number > UINT32_MAX) return false;
     *value = (uint32_t)number;
+    return true;
+}
+
+static bool parse_ppm(const char* text, int32_t* value) {
+    char* end = NULL;
+    const long number = strtol(text, &end, 10);
+    if (end == text || *end != '\0' || number < -10000 || number > 10000) return false;
+    *value = (int32_t)number;
     return true;
 }
 
@@ -126,6 +137,9 @@ static int apply(struct hyt_options* options, int option, const char* value) {
             options->lockstep = true;
             config->welcome_flags = HYT_WELCOME_FLAG_LOCKSTEP;
             break;
+        case 'c':
+            good = parse_ppm(value, &options->clock_ppm);
+            break;
         case 't':
             options->trace = value;
             break;
@@ -149,6 +163,7 @@ int hyt_options_parse(struct hyt_options* options, int argc, char** argv) {
         {"start-tick", required_argument, NULL, 'b'},
         {"stop-action", required_argument, NULL, 'o'},
         {"lockstep", no_argument, NULL, 'k'},
+        {"clock-ppm", required_argument, NULL, 'c'},
         {"trace", required_argument, NULL, 't'},
         {"help", no_argument, NULL, 'h'},
         {NULL, 0, NULL, 0},

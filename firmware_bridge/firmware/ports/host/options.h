@@ -11,6 +11,7 @@ struct hyt_options {
     struct hyt_axis_config axes[HYT_MAX_AXES];
     bool lockstep;
     const char* trace;  // path, or NULL
+    int32_t clock_ppm;  // how much too fast the clock runs, in millionths
 };
 
 // Fills *options from the command line. On a bad one prints one line on standard error and returns 2; --help

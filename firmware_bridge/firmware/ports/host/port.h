@@ -13,6 +13,7 @@ struct hyt_port {
     struct hyt_pty pty;
     FILE* trace;                      // or NULL
     volatile bool emergency_stop;     // the input of the HAL
+    int32_t clock_ppm;                // how much too fast the clock runs in real time, in millionths
     int32_t setpoints[HYT_MAX_AXES];  // of the last tick, micro-units
 };
 

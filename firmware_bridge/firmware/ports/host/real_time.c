@@ -7,6 +7,7 @@
 #include "port.h"
 
 #define SECOND 1000000000LL  // in nanoseconds
+#define MILLION 1000000LL
 
 static volatile sig_atomic_t finished;
 static volatile bool* emergency_stop;
@@ -36,6 +37,15 @@ static int64_t whole_ticks(int64_t ns, int64_t hz) {
     return ns / SECOND * hz + ns % SECOND * hz / SECOND;
 }
 
+// The clock as a crystal that is `ppm` millionths fast would show it, and the true time at which it shows
+// `ns`.
+static int64_t drifted_ns(int64_t ns, int64_t ppm) {
+    return ns + ns / MILLION * ppm;
+}
+static int64_t true_ns(int64_t ns, int64_t ppm) {
+    return ns - ns / (MILLION + ppm) * ppm;
+}
+
 static void wait_until(struct hyt_port* port, int64_t deadline, const sigset_t* open_signals) {
     const int64_t left = deadline - now_ns();
     const struct timespec timeout = {.tv_sec = left > 0 ? left / SECOND : 0,
@@ -61,14 +71,15 @@ int hyt_run_real_time(struct hyt_port* port) {
     hyt_port_announce(port);
 
     const int64_t hz = port->firmware.config.tick_hz;
+    const int64_t ppm = port->clock_ppm;
     const int64_t start = now_ns();
     int64_t ticks = 0;  // run or skipped since `start`
     while (!finished) {
         // Ticks are counted from the start, so that rounding of the period adds up to nothing.
-        wait_until(port, start + duration_ns(ticks + 1, hz), &open_signals);
+        wait_until(port, start + true_ns(duration_ns(ticks + 1, hz), ppm), &open_signals);
         hyt_pty_flush(&port->pty);
         hyt_port_receive(port);
-        const int64_t due = whole_ticks(now_ns() - start, hz) - ticks;
+        const int64_t due = whole_ticks(drifted_ns(now_ns() - start, ppm), hz) - ticks;
         if (due > 0) hyt_firmware_tick(&port->firmware, (uint32_t)due);
         ticks += due > 0 ? due : 0;
     }
