@@ -172,7 +172,8 @@ class Link:
 
     def subscribe(self, period_ticks: int) -> None:
         """Asks for telemetry every `period_ticks` until the session ends, 0 for none; `latest` has the last of it."""
-        self._ask(lambda protocol, now: protocol.subscribe(period_ticks, now), "SUBSCRIBE")
+        _whole("period_ticks", period_ticks, 0, c.MAX_LEAD_TICKS)
+        self._ask(lambda protocol, now: protocol.subscribe(int(period_ticks), now), "SUBSCRIBE")
 
     def telemetry(self) -> Telemetry:
         """The firmware's state now, by a round trip; raises LinkError."""
