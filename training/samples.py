@@ -10,10 +10,13 @@ import numpy.typing as npt
 import torch
 from tokenizers import Tokenizer
 
-from hyt.errors import CheckpointError
+from hyt.errors import CheckpointError, DatasetError
 from hyt.runtime.contract import Contract, bin_of
+from hyt.simulation.camera import CAMERA
 from hyt.simulation.tasks import TASKS
-from hyt.training.episodes import Episode, read_episode
+from hyt.training.data import Dataset, open_dataset
+from hyt.training.data.arm import UNITS
+from hyt.training.episodes import Episode
 from hyt.training.hybrid import Ids, Sequence, continuation
 from hyt.training.vocabulary import BOS, NEWLINE, UNK
 
@@ -116,11 +119,33 @@ def action_ids(contract: Contract, actions: npt.NDArray[np.float32]) -> npt.NDAr
 
 
 def read_split(directory: Path, contract: Contract, tokenizer: Tokenizer) -> tuple[Samples, Samples]:
-    """Samples for fitting and for validation; every twenty-fifth episode, by seed, is for validation."""
-    paths = sorted(directory.glob("*/*.npz"))
-    fit = [read_episode(path) for path in paths if int(path.stem) % 25 != 24]
-    held = [read_episode(path) for path in paths if int(path.stem) % 25 == 24]
-    return Samples(fit, contract, tokenizer), Samples(held, contract, tokenizer)
+    """Samples for fitting and for validation of the dataset in `directory`; every 25th episode is for validation."""
+    fit, held = open_dataset(directory).split()
+    return Samples(_episodes(fit), contract, tokenizer), Samples(_episodes(held), contract, tokenizer)
+
+
+def _episodes(dataset: Dataset) -> list[Episode]:
+    """All episodes of the simulated arm's dataset; raises DatasetError for one without thoughts."""
+    names = {task.instructions[0]: task.name for task in TASKS.values()}
+    episodes = []
+    for number, info in enumerate(dataset.episodes):
+        decisions = list(dataset.select([number]))
+        if info.task not in names or decisions[0].thought is None:
+            raise DatasetError(
+                f"episode {info.index}", expected="a task of the arm, with thoughts", received=f"{info.task!r}"
+            )
+        episodes.append(
+            Episode(
+                task=names[info.task],
+                seed=info.seed,
+                images=np.stack([d.images[CAMERA] for d in decisions]),
+                states=np.stack([d.state for d in decisions]),
+                actions=(np.concatenate([d.action for d in decisions]) / UNITS).astype(np.float32),
+                thoughts=np.array([d.thought for d in decisions]),
+                sub_instructions=np.array([d.sub_instruction for d in decisions]),
+            )
+        )
+    return episodes
 
 
 def shift(images: npt.NDArray[np.uint8], most: int, random: np.random.Generator) -> npt.NDArray[np.uint8]:

@@ -16,9 +16,11 @@ def test_an_unknown_task_is_one_line_and_exit_code_5(tmp_path: Path, capsys: pyt
     assert lines[0].startswith("hyt-train: task 'juggle'; expected one of ")
 
 
-def test_a_folder_without_episodes_is_exit_code_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["fit", str(tmp_path), "-o", str(tmp_path / "out")]) == 3
-    assert capsys.readouterr().err == "hyt-train: training data; expected at least one episode; received none\n"
+def test_a_folder_without_a_dataset_is_exit_code_9(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["fit", str(tmp_path), "-o", str(tmp_path / "out")]) == 9
+    assert capsys.readouterr().err == (
+        f"hyt-train: {tmp_path}; expected a LeRobotDataset; received no meta/info.json; name its folder\n"
+    )
     assert not (tmp_path / "out").exists()
 
 

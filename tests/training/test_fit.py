@@ -11,11 +11,12 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
-from training_data import random_episode
+from training_data import random_episode, write_episode
 from transformers import PaliGemmaForConditionalGeneration
 
 from hyt.runtime.contract import read_contract
-from hyt.training.episodes import write_episode
+from hyt.training.data import DatasetWriter
+from hyt.training.data.arm import ARM
 from hyt.training.fit import Recipe, fit, make_contract, make_vocabulary
 from hyt.training.model import Size
 
@@ -44,8 +45,10 @@ TINY = Recipe(
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = tmp_path_factory.mktemp("episodes")
     random = np.random.default_rng(0)
-    for seed in (0, 1, 24):  # 24 is for validation
-        write_episode(directory, random_episode(random, "drawer-open-v3", 6, seed))
+    fitted, held_out = (random_episode(random, "drawer-open-v3", 12), random_episode(random, "drawer-open-v3", 6))
+    for number in range(25):  # the last is for validation
+        write_episode(directory, held_out if number == 24 else fitted, number)
+    DatasetWriter(directory, ARM).pack()
     return directory
 
 

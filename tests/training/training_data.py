@@ -1,10 +1,14 @@
-"""Random episodes in the shape of real ones."""
+"""Random episodes in the shape of real ones, in memory and on disk."""
 
 from __future__ import annotations
+
+from pathlib import Path
 
 import numpy as np
 
 from hyt.simulation.tasks import TASKS
+from hyt.training import data
+from hyt.training.data.arm import ARM, UNITS
 from hyt.training.episodes import Episode
 
 
@@ -24,3 +28,17 @@ def random_episode(random: np.random.Generator, task: str, length: int, seed: in
         thoughts=np.array(thoughts),
         sub_instructions=np.array(subs),
     )
+
+
+def write_episode(folder: Path, episode: Episode, number: int) -> None:
+    """Stage an episode for the dataset in `folder`; `DatasetWriter(folder, ARM).pack()` makes it one."""
+    staged = data.Episode(
+        task=TASKS[episode.task].instructions[0],
+        instruction=TASKS[episode.task].instructions[0],
+        images={ARM.cameras[0].name: [data.encode_png(image) for image in episode.images]},
+        states=episode.states,
+        actions=(episode.actions * UNITS).astype(np.float32),
+        thoughts=episode.thoughts.tolist(),
+        sub_instructions=episode.sub_instructions.tolist(),
+    )
+    data.DatasetWriter(folder, ARM).stage(f"{number:03d}", staged)

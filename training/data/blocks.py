@@ -90,7 +90,7 @@ class BlockReader:
     def _file(self, number: int) -> pq.ParquetFile:
         file = self._open.get(number)
         if file is None:
-            file = self._open[number] = pq.ParquetFile(self._metadata.files[number], memory_map=True, pre_buffer=False)
+            file = self._open[number] = pq.ParquetFile(self._metadata.files[number], pre_buffer=False)
             if len(self._open) > OPEN_FILES:
                 self._open.popitem(last=False)[1].close()
         self._open.move_to_end(number)
