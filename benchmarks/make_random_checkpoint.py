@@ -1,6 +1,7 @@
 """Write a random checkpoint of the size of a real small policy, to measure the runtime on: 0.5B-shape PaliGemma 2.
 
     python benchmarks/make_random_checkpoint.py CHECKPOINT [--layers N] [--seed S] [--dtype bf16|f16]
+                                                [--head tokens|continuous] [--chunk-steps N]
 
 The decoder has the shape of Qwen2.5-0.5B (896 wide, 24 layers, 14 heads of 64, 2 of keys and values, feed-forward 4864,
 151,936 tokens), the image encoder that of SigLIP base (12 layers of 768, 224 pixels, patch 16). Weights are random, so
@@ -14,10 +15,11 @@ import json
 import shutil
 import struct
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -31,6 +33,9 @@ WORDS = ("open", "close", "the", "drawer", "door", "window", "press", "button", 
 STATE_BINS = ACTION_BINS = 256
 FIRST_STATE = len(SPECIALS) + len(WORDS)
 FIRST_ACTION = FIRST_STATE + STATE_BINS
+DIMENSIONS = 7
+HeadKind = Literal["tokens", "continuous"]
+Sizes = Iterable[tuple[str, tuple[int, ...]]]
 
 
 @dataclass(frozen=True)
@@ -93,11 +98,22 @@ def tensors(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
     yield "multi_modal_projector.linear.bias", (hidden,)
 
 
-def write_safetensors(path: Path, shape: Shape, dtype: str, seed: int) -> int:
+def head_tensors(shape: Shape, steps: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The same of the action head of a continuous policy, as wide as the model, with two blocks."""
+    wide = shape.hidden
+    yield "slots.weight", (steps * DIMENSIONS, wide)
+    layers = {"input": (DIMENSIONS * wide, wide), "blocks.0": (wide, wide), "blocks.1": (wide, wide)}
+    for name, (columns, rows) in {**layers, "output": (wide, DIMENSIONS)}.items():
+        yield from ((f"{name}.norm.weight", (columns,)), (f"{name}.norm.bias", (columns,)))
+        yield from ((f"{name}.linear.weight", (rows, columns)), (f"{name}.linear.bias", (rows,)))
+
+
+def write_safetensors(path: Path, sizes: Sizes, dtype: str, seed: int) -> int:
     """Stream random weights into a safetensors file; returns the number of parameters."""
     header: dict[str, object] = {"__metadata__": {"format": "pt"}}
     offset = parameters = 0
-    for name, size in tensors(shape):
+    sizes = list(sizes)
+    for name, size in sizes:
         count = prod(size)
         header[name] = {"dtype": dtype.upper(), "shape": size, "data_offsets": [offset, offset + 2 * count]}
         offset += 2 * count
@@ -107,7 +123,7 @@ def write_safetensors(path: Path, shape: Shape, dtype: str, seed: int) -> int:
     random = np.random.default_rng(seed)
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
-        for name, size in tensors(shape):
+        for name, size in sizes:
             file.write(_encode(_values(random, name, size), dtype))
     return parameters
 
@@ -116,8 +132,9 @@ def _values(random: np.random.Generator, name: str, size: tuple[int, ...]) -> np
     """float32 weights that keep activations of order one: matrices by fan-in, norms near their identity."""
     noise = random.standard_normal(size, dtype=np.float32)
     if len(size) == 1:
-        siglip_norm = "vision" in name and "norm" in name and name.endswith("weight")
-        return 0.02 * noise + np.float32(1.0 if siglip_norm else 0.0)
+        # Gemma multiplies by 1 + w, SigLIP and the action head by w.
+        plain_norm = "norm" in name and "language_model" not in name and name.endswith("weight")
+        return 0.02 * noise + np.float32(1.0 if plain_norm else 0.0)
     if "position_embedding" in name:
         return 0.02 * noise
     return noise / np.float32(prod(size[1:]) ** 0.5)
@@ -173,11 +190,13 @@ def config(shape: Shape) -> dict[str, object]:
     }
 
 
-def contract(shape: Shape) -> Contract:
+def contract(shape: Shape, head: HeadKind = "tokens", steps: int = 1) -> Contract:
     """Seven action dimensions in 256 bins, as in OpenVLA; one camera, four state tokens, thoughts of 64 tokens."""
     actions = range(FIRST_ACTION, FIRST_ACTION + ACTION_BINS)
     silent = {*range(len(SPECIALS)), *range(FIRST_STATE, FIRST_ACTION), *actions} - {END}
     edges = np.linspace(-1, 1, ACTION_BINS + 1)
+    centers = [float(center) for center in (edges[:-1] + edges[1:]) / 2]
+    tokens = head == "tokens"
     motion = {"low": -0.05, "high": 0.05, "semantics": "delta", "frame": "world", "relative_to": "last_setpoint"}
     axes = [(axis, "m") for axis in "xyz"] + [(axis, "rad") for axis in ("roll", "pitch", "yaw")]
     effort = {"name": "gripper", "unit": "1", "low": -1.0, "high": 1.0, "semantics": "absolute", "frame": "gripper"}
@@ -206,9 +225,10 @@ def contract(shape: Shape) -> Contract:
                 "suppressed_ids": sorted(silent),
             },
             "action": {
-                "token_ids": list(actions),
-                "bin_centers": [float(center) for center in (edges[:-1] + edges[1:]) / 2],
-                "steps": 1,
+                "kind": head,
+                "token_ids": list(actions) if tokens else [],
+                "bin_centers": centers if tokens else [],
+                "steps": steps,
                 "step_time": 0.0625,
                 "dimensions": [*({"name": name, "unit": unit, **motion} for name, unit in axes), effort],
             },
@@ -230,15 +250,20 @@ def tokenizer() -> Tokenizer:
     return result
 
 
-def write_checkpoint(path: Path, shape: Shape, *, dtype: str = "bf16", seed: int = 0) -> int:
+def write_checkpoint(
+    path: Path, shape: Shape, *, dtype: str = "bf16", seed: int = 0, head: HeadKind = "tokens", steps: int = 1
+) -> int:
     """Write the checkpoint beside `path` and rename it; returns the number of parameters. Raises OutputExistsError."""
     if path.exists():
         raise OutputExistsError(f"output {path}", received="an existing one", remedy="name another")
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
-        parameters = write_safetensors(temporary / "model.safetensors", shape, dtype, seed)
+        parameters = write_safetensors(temporary / "model.safetensors", tensors(shape), dtype, seed)
+        if head == "continuous":
+            sizes = head_tensors(shape, steps)
+            parameters += write_safetensors(temporary / "action_head.safetensors", sizes, dtype, seed)
         (temporary / "config.json").write_text(json.dumps(config(shape), indent=2))
-        (temporary / "hyt.json").write_text(contract(shape).model_dump_json())
+        (temporary / "hyt.json").write_text(contract(shape, head, steps).model_dump_json())
         tokenizer().save(str(temporary / "tokenizer.json"))
         temporary.chmod(0o755)
         temporary.rename(path)
@@ -255,9 +280,16 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=Shape.layers, help="decoder layers (default 24)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--dtype", choices=("bf16", "f16"), default="bf16")
+    parser.add_argument("--head", choices=("tokens", "continuous"), default="tokens")
+    parser.add_argument("--chunk-steps", type=int, default=1, help="steps of a chunk (default 1)")
     options = parser.parse_args()
     parameters = write_checkpoint(
-        options.checkpoint, Shape(layers=options.layers), dtype=options.dtype, seed=options.seed
+        options.checkpoint,
+        Shape(layers=options.layers),
+        dtype=options.dtype,
+        seed=options.seed,
+        head=options.head,
+        steps=options.chunk_steps,
     )
     print(f"{options.checkpoint}: {parameters / 1e6:.1f} million parameters")
 

@@ -106,6 +106,8 @@ class Core:
     def __init__(self, bundle: Path, threads: int) -> None:
         self.policy = hyt.load(bundle, threads=threads)
         contract = self.contract = self.policy.contract
+        if contract.action.kind != "tokens":
+            raise hyt.InputError("parity", expected="a policy with action tokens", received="a continuous one")
         opened = self.policy.bundle
         self.session = _core.Session(
             str(opened.language),

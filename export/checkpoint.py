@@ -1,4 +1,4 @@
-"""Opens a checkpoint directory: config.json, hyt.json, tokenizer.json and weights, in one file or shards."""
+"""Opens a checkpoint directory: config.json, hyt.json, tokenizer.json, weights in one file or shards, small heads."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from hyt.runtime.json_file import read_json
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+ACTION_HEAD = "action_head.safetensors"
 _JSON_LIMIT = 64 * 2**20
 _REMEDY = "name a directory that hyt-train or save_pretrained wrote, with its hyt.json"
 
@@ -40,6 +41,7 @@ class Checkpoint:
         contract_data = read_json(contract_path, _JSON_LIMIT, CheckpointError)
         self.contract: Contract = parse_contract(contract_data, str(contract_path))
         self.tokenizer_path = self.path / "tokenizer.json"
+        self.head_paths = self._find_heads()
         shards, weight_map = self._find_shards()
         self._weight_files = shards
         self._holder: dict[str, SafetensorsFile] = {}
@@ -68,20 +70,24 @@ class Checkpoint:
 
     def read_rows(self, name: str, first: int, count: int) -> NDArray[np.float32]:
         """Rows of a tensor seen as (shape[0], rest), float32 (count, rest); raises CheckpointError unless finite."""
-        rows = self._holder[name].read_rows(name, first, count)
-        if not np.isfinite(rows).all():
-            raise CheckpointError(
-                f"{self.path}: tensor {name!r}", expected="finite weights", received="NaN or infinity"
-            )
-        return rows
+        return finite_rows(self._holder[name], name, first, count)
 
     def sha256(self) -> str:
         """One hash over the names and contents of all files that the export reads."""
         names = [self.path / "config.json", self.path / "hyt.json", self.tokenizer_path, *self._weight_files]
+        names += self.head_paths
         digest = hashlib.sha256()
         for path in sorted(names):
             digest.update(f"{path.name} {describe_file(path).sha256}\n".encode())
         return digest.hexdigest()
+
+    def _find_heads(self) -> list[Path]:
+        path, kind = self.path / ACTION_HEAD, self.contract.action.kind
+        if path.exists() == (kind == "continuous"):
+            return [path] if path.exists() else []
+        expected = "to be there for" if kind == "continuous" else "to be left out of"
+        received = "it is there" if path.exists() else "none"
+        raise self._bad(ACTION_HEAD, f"{expected} a policy whose hyt.json says action.kind {kind!r}", received)
 
     def _find_shards(self) -> tuple[list[Path], dict[str, str] | None]:
         single, index = self.path / WEIGHTS, self.path / INDEX
@@ -108,3 +114,13 @@ class Checkpoint:
 
     def _bad(self, what: str, expected: str, received: str) -> CheckpointError:
         return CheckpointError(f"{self.path}: {what}", expected=expected, received=received, remedy=_REMEDY)
+
+
+def finite_rows(file: SafetensorsFile, name: str, first: int, count: int) -> NDArray[np.float32]:
+    """Rows of a tensor of `file` as float32 (count, rest); raises CheckpointError unless all are finite."""
+    rows = file.read_rows(name, first, count)
+    if not np.isfinite(rows).all():
+        raise CheckpointError(
+            f"{file.path.parent}: tensor {name!r}", expected="finite weights", received="NaN or infinity"
+        )
+    return rows

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from hyt.errors import HytError
 from hyt.export.exporter import Step, export_bundle
-from hyt.export.quantization import REQUESTS
+from hyt.export.quantization import HEAD_REQUESTS, REQUESTS
 from hyt.export.report import Report, megabytes
 from hyt.export.version import TOOL, tool_version
 
@@ -40,6 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 options.checkpoint,
                 options.output,
                 quantization=options.quantization,
+                head_quantization=options.head_quantization,
                 force=options.force,
                 threads=options.threads,
                 on_step=on_step,
@@ -68,6 +69,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="NAME.hyt", help="bundle to write")
     parser.add_argument(
         "--quantization", choices=REQUESTS, default="q4_0", help="type of the linear matrices (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--head-quantization",
+        choices=HEAD_REQUESTS,
+        default="f32",
+        help="type of the matrices of a continuous policy's action head (default: %(default)s)",
     )
     parser.add_argument("--force", action="store_true", help="replace an existing bundle, once the new one is verified")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON too")

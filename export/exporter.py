@@ -8,15 +8,20 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+
+from gguf import GGUFWriter
 
 from hyt.errors import CheckpointError, InputError
 from hyt.export.checkpoint import Checkpoint
 from hyt.export.families import Model, TensorPlan, load_model
 from hyt.export.gguf_metadata import add_language_keys, add_vision_keys
-from hyt.export.gguf_writer import write_gguf
-from hyt.export.quantization import REQUESTS, TypeChoice, choose_types
+from hyt.export.gguf_writer import Source, write_gguf
+from hyt.export.head import ARCHITECTURE, Heads
+from hyt.export.quantization import HEAD_REQUESTS, REQUESTS, TypeChoice, choose_types
 from hyt.export.report import Report
 from hyt.export.tokenizer_check import check_tokenizer
 from hyt.export.verify import verify_bundle
@@ -24,6 +29,7 @@ from hyt.export.version import TOOL, tool_version
 from hyt.runtime.bundle import describe_file
 from hyt.runtime.bundle_writer import check_target, describe_files, write_bundle, write_manifest
 from hyt.runtime.manifest import (
+    HEAD_NAME,
     LANGUAGE_NAME,
     REPORT_NAME,
     TOKENIZER_NAME,
@@ -42,20 +48,27 @@ def export_bundle(
     output: str | os.PathLike[str],
     *,
     quantization: str = "q4_0",
+    head_quantization: str = "f32",
     force: bool = False,
     threads: int = 0,
     on_step: Step | None = None,
 ) -> Report:
     """Write the bundle `output` from a checkpoint directory; nothing is seen at `output` before all has succeeded.
 
-    quantization: one of REQUESTS; threads: 0 takes the processors this process may use. Raises CheckpointError,
+    quantization: one of REQUESTS; head_quantization: one of HEAD_REQUESTS, the type of a small head's matrices, refused
+    where there is no head; threads: 0 takes the processors this process may use. Raises CheckpointError,
     OutputExistsError, BundleError when the written bundle does not act, and InputError for an unknown quantization.
     """
-    if quantization not in REQUESTS:
-        raise InputError("quantization", expected=f"one of {', '.join(REQUESTS)}", received=repr(quantization))
+    for name, request, known in (
+        ("quantization", quantization, REQUESTS),
+        ("head quantization", head_quantization, HEAD_REQUESTS),
+    ):
+        if request not in known:
+            raise InputError(name, expected=f"one of {', '.join(known)}", received=repr(request))
     target = Path(output)
     check_target(target, force=force)
-    with Checkpoint(checkpoint_path) as checkpoint:
+    with ExitStack() as stack:
+        checkpoint = stack.enter_context(Checkpoint(checkpoint_path))
         model = load_model(checkpoint)
         image_tokens = {camera.name: model.shapes.vision.tokens for camera in checkpoint.contract.cameras}
         try:
@@ -63,23 +76,30 @@ def export_bundle(
         except ValueError as problem:
             raise CheckpointError(f"{checkpoint.path}: hyt.json and config.json", received=str(problem)) from None
         check_tokenizer(checkpoint.tokenizer_path, checkpoint.contract)
+        heads = stack.enter_context(Heads(checkpoint, model.shapes.text))
+        if head_quantization != "f32" and not heads.plans:
+            raise InputError("head quantization", expected="f32, as there is no head", received=head_quantization)
         report = Report(
-            command=f"{TOOL} CHECKPOINT -o NAME.hyt --quantization {quantization}",
+            command=f"{TOOL} CHECKPOINT -o NAME.hyt --quantization {quantization}"
+            + ("" if head_quantization == "f32" else f" --head-quantization {head_quantization}"),
             name=checkpoint.contract.name,
             family=model.family,
             quantization=quantization,
             notes=list(model.notes),
         )
         choices = choose_types([*model.language, *model.vision], quantization)
+        choices |= choose_types(heads.plans, head_quantization)
+        files = _plan_files(checkpoint, model, heads, quantization, head_quantization)
         with write_bundle(target, force=force) as fresh:
-            _write_weights(fresh, checkpoint, model, choices, report, threads or available_threads(), on_step)
+            _write_weights(fresh, files, choices, report, threads or available_threads(), on_step)
             shutil.copyfile(checkpoint.tokenizer_path, fresh / TOKENIZER_NAME)
-            manifest = _manifest(fresh, checkpoint, model, image_tokens, choices, report)
+            types = {file.name: _count_types(file.plans, choices) for file in files}
+            manifest = _manifest(fresh, checkpoint, model, image_tokens, types, report)
             write_manifest(fresh, manifest)
             report.verification = verify_bundle(fresh, threads)
             (fresh / REPORT_NAME).write_text(json.dumps(report.data(), indent=1) + "\n", encoding="utf-8")
-            files = {**manifest.files, REPORT_NAME: describe_file(fresh / REPORT_NAME)}
-            write_manifest(fresh, manifest.model_copy(update={"files": files}))
+            described = {**manifest.files, REPORT_NAME: describe_file(fresh / REPORT_NAME)}
+            write_manifest(fresh, manifest.model_copy(update={"files": described}))
     return report
 
 
@@ -88,16 +108,42 @@ def available_threads() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@dataclass(frozen=True)
+class _File:
+    """A GGUF file to write: its name in the bundle, its architecture and keys, and where its tensors come from."""
+
+    name: str
+    architecture: str
+    add_keys: Callable[[GGUFWriter], None]
+    source: Source
+    plans: tuple[TensorPlan, ...]
+
+
+def _plan_files(
+    checkpoint: Checkpoint, model: Model, heads: Heads, quantization: str, head_quantization: str
+) -> list[_File]:
+    keys = {"name": checkpoint.contract.name, "request": quantization}
+    text, vision = model.shapes.text, model.shapes.vision
+    add_language = partial(add_language_keys, text=text, **keys)
+    add_vision = partial(add_vision_keys, vision=vision, **keys)
+    add_heads = partial(heads.add_keys, name=checkpoint.contract.name, request=head_quantization)
+    files = [
+        _File(LANGUAGE_NAME, text.architecture, add_language, checkpoint, model.language),
+        _File(VISION_NAME, "clip", add_vision, checkpoint, model.vision),
+        _File(HEAD_NAME, ARCHITECTURE, add_heads, heads, heads.plans),
+    ]
+    return [file for file in files if file.plans]
+
+
 def _write_weights(
     directory: Path,
-    checkpoint: Checkpoint,
-    model: Model,
+    files: list[_File],
     choices: dict[str, TypeChoice],
     report: Report,
     threads: int,
     on_step: Step | None,
 ) -> None:
-    total = sum(4 * math.prod(plan.shape) for plan in (*model.language, *model.vision))
+    total = sum(4 * math.prod(plan.shape) for file in files for plan in file.plans)
     done = 0
 
     def progress(name: str, size: int) -> None:
@@ -106,15 +152,10 @@ def _write_weights(
         if on_step is not None:
             on_step(name, done, total)
 
-    keys = {"name": report.name, "request": report.quantization}
-    add_language = partial(add_language_keys, text=model.shapes.text, **keys)
-    add_vision = partial(add_vision_keys, vision=model.shapes.vision, **keys)
-    for file, architecture, add_keys, plans in (
-        (LANGUAGE_NAME, model.shapes.text.architecture, add_language, model.language),
-        (VISION_NAME, "clip", add_vision, model.vision),
-    ):
-        errors = write_gguf(directory / file, architecture, add_keys, checkpoint, plans, choices, threads, progress)
-        report.add_file(file, plans, choices, errors)
+    for file in files:
+        path = directory / file.name
+        errors = write_gguf(path, file.architecture, file.add_keys, file.source, file.plans, choices, threads, progress)
+        report.add_file(file.name, file.plans, choices, errors)
 
 
 def _manifest(
@@ -122,10 +163,9 @@ def _manifest(
     checkpoint: Checkpoint,
     model: Model,
     image_tokens: dict[str, int],
-    choices: dict[str, TypeChoice],
+    types: dict[str, dict[str, int]],
     report: Report,
 ) -> Manifest:
-    types = {LANGUAGE_NAME: _count_types(model.language, choices), VISION_NAME: _count_types(model.vision, choices)}
     sha256 = checkpoint.sha256()
     return Manifest(
         name=report.name,

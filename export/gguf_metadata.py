@@ -21,7 +21,7 @@ _FILE_TYPES = {
 
 def add_language_keys(writer: GGUFWriter, text: TextShapes, name: str, request: str) -> None:
     """Keys of a Gemma 2 decoder without a tokenizer."""
-    _add_general(writer, name, request)
+    add_general_keys(writer, name, request)
     writer.add_vocab_size(text.vocab_size)
     writer.add_context_length(text.context_length)
     writer.add_embedding_length(text.hidden_size)
@@ -45,7 +45,7 @@ def add_language_keys(writer: GGUFWriter, text: TextShapes, name: str, request: 
 
 def add_vision_keys(writer: GGUFWriter, vision: VisionShapes, name: str, request: str) -> None:
     """Keys of a SigLIP encoder with a linear projector."""
-    _add_general(writer, name, request)
+    add_general_keys(writer, name, request)
     writer.add_bool("clip.has_vision_encoder", True)
     writer.add_bool("clip.use_gelu", True)
     writer.add_string("clip.projector_type", "linear")
@@ -61,7 +61,8 @@ def add_vision_keys(writer: GGUFWriter, vision: VisionShapes, name: str, request
     writer.add_array("clip.vision.image_std", list(vision.image_std))
 
 
-def _add_general(writer: GGUFWriter, name: str, request: str) -> None:
+def add_general_keys(writer: GGUFWriter, name: str, request: str) -> None:
+    """Name and type of a file, which each of ours has."""
     writer.add_name(name)
     writer.add_file_type(_FILE_TYPES[request])
     writer.add_quantization_version(GGML_QUANT_VERSION)

@@ -11,13 +11,13 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from gguf import GGUFWriter
 from numpy.typing import NDArray
 
 from hyt.errors import CheckpointError
-from hyt.export.checkpoint import Checkpoint
 from hyt.export.families.base import TensorPlan
 from hyt.export.quantization import ErrorSum, TypeChoice, ggml_type, quantize_rows, stored_size
 
@@ -25,11 +25,20 @@ BLOCK_ELEMENTS = 2**21  # weights quantised at a time, per thread: 8 MiB of floa
 Progress = Callable[[str, int], None]  # GGUF name of the tensor, float32 bytes done since the last call
 
 
+class Source(Protocol):
+    """Where planned tensors are read from: a checkpoint's weights, or its small heads."""
+
+    path: Path
+
+    def read_rows(self, name: str, first: int, count: int) -> NDArray[np.float32]:
+        """Rows of a tensor seen as (shape[0], rest), float32 (count, rest); raises CheckpointError unless finite."""
+
+
 def write_gguf(
     path: Path,
     architecture: str,
     add_keys: Callable[[GGUFWriter], None],
-    checkpoint: Checkpoint,
+    source: Source,
     plans: Sequence[TensorPlan],
     choices: dict[str, TypeChoice],
     threads: int,
@@ -52,9 +61,9 @@ def write_gguf(
             for plan in plans:
                 errors[plan.name] = total = ErrorSum()
                 writer.write_padding(file, file.tell())
-                for stored, error in _quantized(pool, threads, checkpoint, plan, choices[plan.name].type):
+                for stored, error in _quantized(pool, threads, source, plan, choices[plan.name].type):
                     if not math.isfinite(error.squared_error):
-                        raise _overflow(checkpoint, plan, choices[plan.name].type)
+                        raise _overflow(source, plan, choices[plan.name].type)
                     file.write(stored.data)
                     total.add(error)
                     progress(plan.name, 4 * error.count)
@@ -65,7 +74,7 @@ def write_gguf(
 
 
 def _quantized(
-    pool: ThreadPoolExecutor, threads: int, checkpoint: Checkpoint, plan: TensorPlan, type: str
+    pool: ThreadPoolExecutor, threads: int, source: Source, plan: TensorPlan, type: str
 ) -> Iterator[tuple[NDArray[np.uint8], ErrorSum]]:
     """Blocks of rows in their order, at most a few of them in memory."""
     columns = plan.shape[-1]
@@ -76,7 +85,7 @@ def _quantized(
     def work(first: int) -> tuple[NDArray[np.uint8], ErrorSum]:
         count = min(step, source_rows - first)
         # A vector is read whole, as one row.
-        rows = checkpoint.read_rows(plan.source, *((first, count) if len(plan.shape) > 1 else (0, plan.shape[0])))
+        rows = source.read_rows(plan.source, *((first, count) if len(plan.shape) > 1 else (0, plan.shape[0])))
         matrix = (rows + np.float32(plan.add) if plan.add else rows).reshape(-1, columns)
         stored, error = quantize_rows(type, matrix)
         return stored.reshape(count, -1), error
@@ -94,9 +103,9 @@ def _quantized(
             future.cancel()
 
 
-def _overflow(checkpoint: Checkpoint, plan: TensorPlan, type: str) -> CheckpointError:
+def _overflow(source: Source, plan: TensorPlan, type: str) -> CheckpointError:
     return CheckpointError(
-        f"{checkpoint.path}: tensor {plan.source!r}",
+        f"{source.path}: tensor {plan.source!r}",
         expected=f"weights that {type} can hold",
         received="larger ones",
         remedy="export with --quantization f32",

@@ -2,7 +2,8 @@
 
 Linear matrices take the type that was asked for; the token embedding, which is the output matrix too, takes q8_0 beside
 any 4-bit type; norms, biases, positions and the patch convolution stay float32. Where a row does not divide into blocks
-the next type of `FALLBACKS` is taken, and the report says so.
+the next type of `FALLBACKS` is taken, and the report says so. Small heads have a request of their own, float32 unless
+asked otherwise.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from hyt.export.families.base import TensorPlan
 from hyt.runtime import _core
 
 REQUESTS = ("q4_0", "q4_k", "q8_0", "f16", "f32")
+HEAD_REQUESTS = ("f32", "f16", "q8_0")
 FALLBACKS = {"q4_k": "q4_0", "q4_0": "f32", "q8_0": "f32"}
 EMBEDDING_TYPES = {"q4_0": "q8_0", "q4_k": "q8_0"}
 # ggml searches the best scale of a block for these when it is told how much each column matters.

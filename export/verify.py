@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -24,21 +25,23 @@ def verify_bundle(path: Path, threads: int) -> dict[str, Any]:
         policy.reset(instruction=_some_text(policy))
         chunk = policy.act(_synthetic_observation(policy.contract))
     action = policy.contract.action
-    strangers = sorted(set(chunk.tokens.tolist()) - set(action.token_ids))
-    if strangers or chunk.tokens.size != action.tokens:
+    tokens = [] if chunk.tokens is None else chunk.tokens.tolist()
+    strangers = sorted(set(tokens) - set(action.token_ids))
+    if strangers or len(tokens) != action.tokens:
         raise BundleError(
             f"{path.name}: verification",
             expected=f"{action.tokens} action tokens",
-            received=f"{chunk.tokens.size} tokens, of them {len(strangers)} other ids",
+            received=f"{len(tokens)} tokens, of them {len(strangers)} other ids",
         )
-    if not np.isfinite(chunk.values).all() or not np.isfinite(chunk.confidence).all():
+    if not np.isfinite(chunk.values).all() or not math.isfinite(chunk.confidence or 0.0):
         raise BundleError(
             f"{path.name}: verification",
             expected="a finite action",
             received="NaN or infinity",
             remedy="the weights overflow: export with --quantization f32",
         )
-    return {"observation": f"uniform noise, seed {SEED}", "mode": "act", "action_tokens": action.tokens, "finite": True}
+    said = {"action_tokens": action.tokens} if action.kind == "tokens" else {"action_values": action.size}
+    return {"observation": f"uniform noise, seed {SEED}", "mode": "act", **said, "finite": True}
 
 
 def _synthetic_observation(contract: Contract) -> Observation:

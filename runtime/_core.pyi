@@ -22,12 +22,17 @@ class Timings(TypedDict):
     total: float
 
 class ActResult:
-    """Action tokens int32 (action_tokens,), and how sure each was: float32, softmax over the action tokens."""
+    """Action tokens int32 (action_tokens,), and how sure each was: float32, softmax over the action tokens.
+
+    Of a continuous policy in their place `values`, float32 (action_steps * action_dimensions,), normalised.
+    """
 
     @property
     def tokens(self) -> NDArray[np.int32]: ...
     @property
     def probabilities(self) -> NDArray[np.float32]: ...
+    @property
+    def values(self) -> NDArray[np.float32]: ...
     @property
     def timings(self) -> Timings: ...
 
@@ -60,8 +65,14 @@ class Session:
         vocab_size: int = 0,
         kv_type: str = "f32",
         own_kernels: bool = True,
+        head: str = "",
+        action_steps: int = 0,
+        action_dimensions: int = 0,
     ) -> None:
-        """Load both files. `threads` 0: all physical cores but one, at most 8; `vocab_size` 0: the embedding's rows."""
+        """Load the files. `threads` 0: all physical cores but one, at most 8; `vocab_size` 0: the embedding's rows.
+
+        A continuous policy has `action_steps` and `action_dimensions`, the file `head`, and no action tokens.
+        """
 
     def observe(self, images: list[NDArray[np.uint8]], layout: NDArray[np.int32]) -> None:
         """Encode images (height, width, 3); layout holds token ids, and -1 - i where image i stands."""

@@ -1,4 +1,4 @@
-"""From action tokens to numbers in the robot's units."""
+"""From action tokens, or a continuous policy's normalised numbers, to numbers in the robot's units."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Timings:
     vision:  images to image tokens, whichever answer on this observation needed them first
     prefill: the prefix, likewise
     thought: thought tokens; 0 without a thought
-    decode:  action tokens; 0 without an action
+    decode:  action tokens or the continuous chunk; 0 without an action
     total:   this call from beginning to end, checks and text included
     """
 
@@ -35,15 +35,15 @@ class ActionChunk:
 
     values:        float32 (steps, dims), in the unit of each dimension
     step_time:     seconds that each step lasts
-    tokens:        int32 (steps * dims,), vocabulary ids, row-major over (step, dim)
-    probabilities: float32 (steps * dims,), of each chosen token among all action tokens
+    tokens:        int32 (steps * dims,), vocabulary ids, row-major over (step, dim); None of a continuous policy
+    probabilities: float32 (steps * dims,), of each chosen token among all action tokens; None likewise
     dimensions:    name, unit, limits and semantics of each column
     """
 
     values: NDArray[np.float32]
     step_time: float
-    tokens: NDArray[np.int32]
-    probabilities: NDArray[np.float32]
+    tokens: NDArray[np.int32] | None
+    probabilities: NDArray[np.float32] | None
     dimensions: tuple[ActionDimension, ...]
     timings: Timings = field(default_factory=Timings)
 
@@ -58,21 +58,21 @@ class ActionChunk:
         return tuple(dimension.unit for dimension in self.dimensions)
 
     @property
-    def confidence(self) -> float:
-        """Smallest probability of the chunk: the least certain token."""
-        return float(self.probabilities.min())
+    def confidence(self) -> float | None:
+        """Smallest probability of the chunk: the least certain token; None of a continuous policy."""
+        return None if self.probabilities is None else float(self.probabilities.min())
 
 
 class ActionTable:
-    """The value of every action token in every dimension, made once: float32 (bins, dims)."""
+    """What a policy's tokens or normalised numbers mean to the robot, dimension by dimension."""
 
     def __init__(self, action: Action) -> None:
         self._action = action
         self._row = {id: row for row, id in enumerate(action.token_ids)}
         centers = np.asarray(action.bin_centers, dtype=np.float64)[:, None]
-        low = np.asarray([d.low for d in action.dimensions], dtype=np.float64)
-        high = np.asarray([d.high for d in action.dimensions], dtype=np.float64)
-        self._values = (low + (centers + 1) / 2 * (high - low)).astype(np.float32)
+        self._low = np.asarray([d.low for d in action.dimensions], dtype=np.float64)
+        self._high = np.asarray([d.high for d in action.dimensions], dtype=np.float64)
+        self._values = self._in_units(centers)  # (bins, dims), made once
 
     def values(self, tokens: NDArray[np.int32]) -> NDArray[np.float32]:
         """float32 (steps, dims) in the robot's units; raises HytError for a token that is no action."""
@@ -93,3 +93,20 @@ class ActionTable:
         """The chunk that these tokens stand for."""
         action = self._action
         return ActionChunk(self.values(tokens), action.step_time, tokens, probabilities, action.dimensions, timings)
+
+    def continuous_chunk(self, numbers: NDArray[np.float32], timings: Timings) -> ActionChunk:
+        """The chunk of normalised numbers (K,), clipped to [-1, 1]; raises HytError unless all are finite."""
+        action = self._action
+        if numbers.shape != (action.size,):
+            raise HytError("action values", expected=f"{action.size}", received=f"shape {numbers.shape}")
+        if not np.isfinite(numbers).all():
+            raise HytError(
+                "action values", expected="finite numbers", received="NaN or infinity", remedy="do not run this policy"
+            )
+        rows = np.clip(numbers.reshape(action.steps, -1), -1, 1).astype(np.float64)
+        return ActionChunk(self._in_units(rows), action.step_time, None, None, action.dimensions, timings)
+
+    def _in_units(self, numbers: NDArray[np.float64]) -> NDArray[np.float32]:
+        """Normalised (n, 1 or dims) to float32 (n, dims) in the robot's units."""
+        units: NDArray[np.float32] = (self._low + (numbers + 1) / 2 * (self._high - self._low)).astype(np.float32)
+        return units

@@ -5,6 +5,7 @@ Layout of `NAME.hyt/`:
     manifest.sha256   the seal: SHA-256 of manifest.json, as sha256sum writes it
     language.gguf     the decoder, in llama.cpp's names
     vision.gguf       image encoder and projector
+    head.gguf         small heads: that of a continuous action (optional)
     tokenizer.json    Hugging Face fast tokenizer
     report.json       what the export measured (optional)
 
@@ -23,6 +24,7 @@ from hyt.errors import BundleError
 from hyt.runtime.contract import Contract
 from hyt.runtime.json_file import parse_json, read_bytes
 from hyt.runtime.manifest import (
+    HEAD_NAME,
     LANGUAGE_NAME,
     MANIFEST_NAME,
     REPORT_NAME,
@@ -60,6 +62,11 @@ class Bundle:
     def vision(self) -> Path:
         """Path of the image encoder's GGUF file."""
         return self.files[VISION_NAME]
+
+    @property
+    def head(self) -> Path | None:
+        """Path of the small heads' GGUF file, where there is one."""
+        return self.files.get(HEAD_NAME)
 
     @property
     def tokenizer(self) -> Path:

@@ -131,20 +131,34 @@ class ActionDimension(_Strict):
 
 
 class Action(_Strict):
-    """Action tokens and what they stand for.
+    """A chunk of (steps, dimensions) normalised numbers, row-major, and how the policy says them.
 
-    A chunk is (steps, dimensions), row-major in tokens; token `token_ids[b]` stands for `bin_centers[b]` in [-1, 1],
-    and the value in the robot's unit is low + (center + 1) / 2 * (high - low). Each step lasts `step_time` seconds.
+    A number x in [-1, 1] is low + (x + 1) / 2 * (high - low) in the robot's unit. Each step lasts `step_time` seconds.
+
+    kind "tokens": the policy writes one action token after the other; token `token_ids[b]` stands for the number
+    `bin_centers[b]`.
+
+    kind "continuous" (no token ids, no centers): behind its last token (the tag, or the thought's end) the policy is
+    fed one *action slot* for each number: a learned embedding, no token. That last token and all slots see the prefix,
+    whatever was written, and each other in both directions; a head turns the slots' final hidden states into all
+    numbers of the chunk in the same pass (see `hyt.training.continuous`), and what leaves [-1, 1] is clipped to it.
     """
 
-    token_ids: tuple[TokenId, ...]
-    bin_centers: tuple[Finite, ...]
+    kind: Literal["tokens", "continuous"] = "tokens"
+    token_ids: tuple[TokenId, ...] = ()
+    bin_centers: tuple[Finite, ...] = ()
     steps: Annotated[int, Field(ge=1, le=1024)]
     step_time: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)]
     dimensions: tuple[ActionDimension, ...]
 
     @model_validator(mode="after")
     def _bins_fit(self) -> Action:
+        if not self.dimensions:
+            raise ValueError("action: at least one dimension")
+        if self.kind == "continuous":
+            if self.token_ids or self.bin_centers:
+                raise ValueError("action: a continuous action has no token_ids and no bin_centers")
+            return self
         if len(self.token_ids) < 2 or len(self.token_ids) != len(self.bin_centers):
             raise ValueError(
                 f"action: expected one bin center per token id (at least 2), received {len(self.token_ids)} ids and "
@@ -154,14 +168,17 @@ class Action(_Strict):
             raise ValueError("action: token_ids must differ from each other")
         if any(b <= a for a, b in zip(self.bin_centers, self.bin_centers[1:], strict=False)):
             raise ValueError("action: bin_centers must increase")
-        if not self.dimensions:
-            raise ValueError("action: at least one dimension")
         return self
 
     @property
-    def tokens(self) -> int:
-        """Number of action tokens in a chunk."""
+    def size(self) -> int:
+        """Numbers in a chunk, and so the positions that it takes: tokens or slots."""
         return self.steps * len(self.dimensions)
+
+    @property
+    def tokens(self) -> int:
+        """Number of action tokens in a chunk; 0 of a continuous one."""
+        return self.size if self.kind == "tokens" else 0
 
 
 class Contract(_Strict):

@@ -18,14 +18,15 @@ class Cost:
     """Least work of a policy's phases.
 
     weight_bytes:         all weights of the bundle
-    action_token_bytes:   weights read to decode one action token: every layer, and the output rows of the actions
+    action_pass_bytes:    weights read to decode one action token: every layer, and the output rows of the actions;
+                          or a continuous chunk: every layer, and its head
     thought_token_bytes:  weights read to decode one thought token: every layer, and all output rows
     vision_flops:         images to image tokens
     prefill_flops:        the prefix of the length given
     """
 
     weight_bytes: int
-    action_token_bytes: int
+    action_pass_bytes: int
     thought_token_bytes: int
     vision_flops: int
     prefill_flops: int
@@ -37,10 +38,14 @@ def cost_of(bundle: Bundle, prefix: int) -> Cost:
     sizes = _tensor_bytes(bundle.language)
     embedding = sizes.pop(EMBEDDING)
     layers = sum(sizes.values())
-    rows = embedding * len(contract.action.token_ids) // contract.vocab_size
+    heads = _tensor_bytes(bundle.head) if bundle.head else {}
+    if contract.action.kind == "continuous":
+        head = sum(size for name, size in heads.items() if name.startswith("action."))
+    else:
+        head = embedding * len(contract.action.token_ids) // contract.vocab_size
     return Cost(
-        weight_bytes=layers + embedding + sum(_tensor_bytes(bundle.vision).values()),
-        action_token_bytes=layers + rows,
+        weight_bytes=layers + embedding + sum(heads.values()) + sum(_tensor_bytes(bundle.vision).values()),
+        action_pass_bytes=layers + head,
         thought_token_bytes=layers + embedding,
         vision_flops=len(contract.cameras) * _vision_flops(shapes.vision),
         prefill_flops=_prefill_flops(shapes.text, prefix),

@@ -21,6 +21,7 @@ MANIFEST_NAME = "manifest.json"
 SEAL_NAME = "manifest.sha256"
 LANGUAGE_NAME = "language.gguf"
 VISION_NAME = "vision.gguf"
+HEAD_NAME = "head.gguf"
 TOKENIZER_NAME = "tokenizer.json"
 REPORT_NAME = "report.json"
 REQUIRED_FILES = (LANGUAGE_NAME, VISION_NAME, TOKENIZER_NAME)
@@ -165,6 +166,8 @@ class Manifest(_Part):
     @model_validator(mode="after")
     def _contract_fits_shapes(self) -> Manifest:
         check_fit(self.contract, self.shapes, self.image_tokens)
+        if self.contract.action.kind == "continuous" and HEAD_NAME not in self.files:
+            raise ValueError(f"{HEAD_NAME} is not listed: a continuous action needs its head")
         return self
 
     def positions(self) -> int:
@@ -173,9 +176,9 @@ class Manifest(_Part):
 
 
 def answer_positions(contract: Contract, image_tokens: Mapping[str, int]) -> int:
-    """Largest number of positions of one answer: prefix, tag, thought with its end, action tokens."""
+    """Largest number of positions of one answer: prefix, tag, thought with its end, action tokens or slots."""
     prefix = sum(image_tokens.values()) + contract.max_text_positions()
-    return prefix + 1 + contract.thought.max_tokens + 1 + contract.action.tokens
+    return prefix + 1 + contract.thought.max_tokens + 1 + contract.action.size
 
 
 def check_fit(contract: Contract, shapes: Shapes, image_tokens: Mapping[str, int]) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hyt.errors import InputError
 from hyt.runtime.actions import ActionChunk, ActionTable, Timings
-from hyt.runtime.backends.base import Backend, Decoded
+from hyt.runtime.backends.base import Answer, Backend, Regressed
 from hyt.runtime.bundle import Bundle, open_bundle
 from hyt.runtime.observation import Observation, check_observation
 from hyt.runtime.prompt import Prompt, read_tokenizer
@@ -180,8 +180,8 @@ class Policy:
         )
         return Thought(self.prompt.decode(written.tokens.tolist()), written.tokens, written.finished, timings)
 
-    def _chunk(self, decoded: Decoded, start: float, thought: Timings | None = None) -> ActionChunk:
-        seconds = decoded.seconds
+    def _chunk(self, answer: Answer, start: float, thought: Timings | None = None) -> ActionChunk:
+        seconds = answer.seconds
         timings = Timings(
             vision=seconds.vision,
             prefill=seconds.prefill,
@@ -189,7 +189,9 @@ class Policy:
             decode=seconds.decode,
             total=time.monotonic() - start,
         )
-        return self._table.chunk(decoded.tokens, decoded.probabilities, timings)
+        if isinstance(answer, Regressed):
+            return self._table.continuous_chunk(answer.values, timings)
+        return self._table.chunk(answer.tokens, answer.probabilities, timings)
 
     def _require_thought(self) -> None:
         if not self._thinking:

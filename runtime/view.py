@@ -97,12 +97,13 @@ class View(Listener):
 
 
 def describe_action(chunk: ActionChunk) -> str:
-    """The first step of a chunk in words: `x +0.012 m  y -0.001 m  gripper +1.000  (42% sure)`."""
+    """The first step of a chunk in words: `x +0.012 m  y -0.001 m  gripper +1.000  (42% sure)`, of tokens."""
     parts = [
         f"{dimension.name} {value:+.3f}{unit_suffix(dimension.unit)}"
         for dimension, value in zip(chunk.dimensions, chunk.values[0], strict=True)
     ]
-    return f"{'  '.join(parts)}  ({chunk.confidence:.0%} sure)"
+    sure = "" if chunk.confidence is None else f"  ({chunk.confidence:.0%} sure)"
+    return f"{'  '.join(parts)}{sure}"
 
 
 def unit_suffix(unit: str) -> str:

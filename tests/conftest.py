@@ -35,6 +35,19 @@ def tiny_bundle(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFa
     return path
 
 
+@pytest.fixture(scope="session")
+def continuous_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of a random tiny continuous policy, q4_0; read only: copy it before changing it."""
+    from action_heads import write_continuous_checkpoint
+
+    from hyt.export.exporter import export_bundle
+
+    folder = tmp_path_factory.mktemp("continuous")
+    write_continuous_checkpoint(folder / "tiny")
+    export_bundle(folder / "tiny", folder / "tiny.hyt", threads=1)
+    return folder / "tiny.hyt"
+
+
 @pytest.fixture
 def checkpoint_copy(tiny_checkpoint: Checkpoint, tmp_path: Path) -> Path:
     """A copy of the tiny checkpoint to damage."""

@@ -34,6 +34,12 @@ Decoder::Decoder(Backend& backend, Workspace& workspace, const GgufFile& file, c
         throw Error("sliding window", "at least the longest prefix, " + std::to_string(shape.max_prefix),
                     std::to_string(params_.window));
     }
+    // Nor is one that would cut a chunk, whose rows see in both directions.
+    if (shape.action_head && params_.even_layers_slide && params_.window < shape.cells) {
+        throw Error("sliding window",
+                    "at least all positions of a continuous policy, " + std::to_string(shape.cells),
+                    std::to_string(params_.window));
+    }
     std::iota(positions_.begin(), positions_.end(), 0);
 }
 
@@ -42,13 +48,20 @@ void Decoder::place_graphs() {
     workspace_.reserve(largest->graph);
     for (int slot = 0; slot < kSlots; ++slot) {
         for (int head = 0; head < kHeads; ++head) {
+            if (!has(static_cast<Head>(head))) continue;
             steps_[slot][head] = build_step(static_cast<Slot>(slot), static_cast<Head>(head));
             workspace_.reserve(steps_[slot][head]->graph);
         }
+        if (!shape_.action_head) continue;
+        chunks_[slot] = build_chunk(static_cast<Slot>(slot));
+        workspace_.reserve(chunks_[slot]->graph);
     }
     for (auto& slot : steps_) {
-        for (auto& step : slot) workspace_.place(step->graph);
+        for (auto& step : slot)
+            if (step) workspace_.place(step->graph);
     }
+    for (auto& chunk : chunks_)
+        if (chunk) workspace_.place(chunk->graph);
 }
 
 void Decoder::prepare_prefill(int64_t length) {
@@ -88,17 +101,26 @@ void Decoder::write_visible(ggml_tensor* visible, int64_t first, int64_t last) {
         mask_[static_cast<size_t>(i)] =
             i >= first && i < last ? 0.0f : -std::numeric_limits<float>::infinity();
     }
-    ggml_backend_tensor_set(visible, mask_.data(), 0, mask_.size() * sizeof(float));
+    for (int64_t query = 0; query < visible->ne[1]; ++query) {
+        const auto offset = static_cast<size_t>(query) * visible->nb[1];
+        ggml_backend_tensor_set(visible, mask_.data(), offset, mask_.size() * sizeof(float));
+    }
 }
 
-void Decoder::step(Slot slot, Head head, int32_t token, float* logits) {
-    const int64_t position = cache_.length(slot);
-    if (position >= cache_.cells()) {
-        throw Error("sequence", "at most " + std::to_string(cache_.cells()) + " positions", "one more");
+// Throws Error unless `token` can be fed and a sequence may have `last` positions.
+void Decoder::check_fed(int32_t token, int64_t last) const {
+    if (last > cache_.cells()) {
+        throw Error("sequence", "at most " + std::to_string(cache_.cells()) + " positions",
+                    std::to_string(last));
     }
     if (token < 0 || token >= params_.vocabulary) {
         throw Error("token id", "0 to " + std::to_string(params_.vocabulary - 1), std::to_string(token));
     }
+}
+
+void Decoder::step(Slot slot, Head head, int32_t token, float* logits) {
+    const int64_t position = cache_.length(slot);
+    check_fed(token, position + 1);
     const Step& s = *steps_[static_cast<size_t>(slot)][static_cast<size_t>(head)];
     const auto at = static_cast<int32_t>(position);
     const int64_t row = cache_.first_row(slot) + position;
@@ -122,7 +144,8 @@ void Decoder::step(Slot slot, Head head, int32_t token, float* logits) {
 }
 
 int64_t Decoder::logit_count(Head head) const {
-    return head == Head::action ? weights_.action_head->ne[1] : params_.vocabulary;
+    if (head == Head::vocabulary) return params_.vocabulary;
+    return has(head) ? weights_.action_head->ne[1] : 0;
 }
 
 }  // namespace hyt

@@ -8,10 +8,6 @@ namespace {
 constexpr size_t kNodesPerLayer = 56;
 constexpr size_t kNodesBeside = 32;
 
-size_t node_count(const DecoderParams& params) {
-    return static_cast<size_t>(params.layers) * kNodesPerLayer + kNodesBeside;
-}
-
 // Rows [first, first + rows) of every column.
 ggml_tensor* row_range(ggml_context* c, ggml_tensor* x, int64_t first, int64_t rows) {
     return ggml_view_2d(c, x, rows, x->ne[1], x->nb[1], static_cast<size_t>(first) * x->nb[0]);
@@ -24,6 +20,24 @@ ggml_tensor* as_heads(ggml_context* c, ggml_tensor* x, int64_t head_dim) {
 }
 
 }  // namespace
+
+// Nodes of any graph of the decoder at most, without an action head.
+size_t Decoder::node_count() const {
+    return static_cast<size_t>(params_.layers) * kNodesPerLayer + kNodesBeside;
+}
+
+// Which cells `queries` see: an input, written by write_visible().
+ggml_tensor* Decoder::visible_input(const Graph& graph, int64_t queries) const {
+    if (backend_.own_kernels()) return graph_input(graph, GGML_TYPE_I32, 2);
+    return graph_input(graph, GGML_TYPE_F32, shape_.cells, queries);
+}
+
+// All cells of a slot, (head_dim, kv_heads, cells), of a layer's keys or values.
+ggml_tensor* Decoder::cached(const Graph& graph, ggml_tensor* all, Slot slot) const {
+    const size_t offset = static_cast<size_t>(cache_.first_row(slot)) * all->nb[1];
+    return ggml_view_3d(graph.context(), all, params_.head_dim, params_.kv_heads, shape_.cells,
+                        static_cast<size_t>(params_.head_dim) * all->nb[0], all->nb[1], offset);
+}
 
 ggml_tensor* Decoder::embed(const Graph& graph, ggml_tensor* ids) const {
     ggml_context* c = graph.context();
@@ -89,7 +103,7 @@ ggml_tensor* Decoder::finish_layer(const Graph& graph, const DecoderLayer& layer
 }
 
 std::unique_ptr<Decoder::Prefill> Decoder::build_prefill(int64_t length) {
-    auto prefill = std::make_unique<Prefill>(node_count(params_));
+    auto prefill = std::make_unique<Prefill>(node_count());
     const Graph& graph = prefill->graph;
     ggml_context* c = graph.context();
     prefill->ids = graph_input(graph, GGML_TYPE_I32, length);
@@ -112,31 +126,24 @@ std::unique_ptr<Decoder::Prefill> Decoder::build_prefill(int64_t length) {
 }
 
 std::unique_ptr<Decoder::Step> Decoder::build_step(Slot slot, Head head) {
-    auto step = std::make_unique<Step>(node_count(params_));
+    auto step = std::make_unique<Step>(node_count());
     const Graph& graph = step->graph;
     ggml_context* c = graph.context();
     const bool windowed = params_.even_layers_slide && params_.window < shape_.cells;
-    const ggml_type visible_type = backend_.own_kernels() ? GGML_TYPE_I32 : GGML_TYPE_F32;
-    const int64_t visible_count = backend_.own_kernels() ? 2 : shape_.cells;
     step->id = graph_input(graph, GGML_TYPE_I32, 1);
     step->position = graph_input(graph, GGML_TYPE_I32, 1);
     step->cell = graph_input(graph, GGML_TYPE_I64, 1);
-    step->visible = graph_input(graph, visible_type, visible_count);
-    step->visible_in_window = windowed ? graph_input(graph, visible_type, visible_count) : nullptr;
+    step->visible = visible_input(graph, 1);
+    step->visible_in_window = windowed ? visible_input(graph, 1) : nullptr;
 
     ggml_tensor* x = embed(graph, step->id);
     for (int64_t i = 0; i < params_.layers; ++i) {
         const DecoderLayer& layer = weights_.layers[static_cast<size_t>(i)];
         const Projections p = project(graph, layer, norm(graph, x, layer.attention_norm), step->position);
         store(graph, i, p, step->cell);
-        const auto cached = [&](ggml_tensor* all) {
-            const size_t offset = static_cast<size_t>(cache_.first_row(slot)) * all->nb[1];
-            return ggml_view_3d(c, all, params_.head_dim, params_.kv_heads, shape_.cells,
-                                static_cast<size_t>(params_.head_dim) * all->nb[0], all->nb[1], offset);
-        };
         ggml_tensor* visible = windowed && params_.slides(i) ? step->visible_in_window : step->visible;
-        ggml_tensor* attended = ops::attention(c, backend_, p.query, cached(cache_.keys(i)),
-                                               cached(cache_.values(i)), visible, attention_);
+        ggml_tensor* attended = ops::attention(c, backend_, p.query, cached(graph, cache_.keys(i), slot),
+                                               cached(graph, cache_.values(i), slot), visible, attention_);
         x = finish_layer(graph, layer, x, attended);
     }
     x = norm(graph, x, weights_.output_norm);

@@ -9,7 +9,9 @@ DecoderWeights::DecoderWeights(const Backend& backend, const GgufFile& file, con
     const int64_t hidden = params.hidden, wide = params.feed_forward;
     const int64_t query = params.query_width(), kv = params.kv_width();
     embedding = storage.table("token_embd.weight", hidden, params.vocabulary);
-    action_head = storage.chosen_rows("token_embd.weight", hidden, params.vocabulary, action_ids);
+    action_head = action_ids.empty()
+                      ? nullptr
+                      : storage.chosen_rows("token_embd.weight", hidden, params.vocabulary, action_ids);
     output_norm = storage.vector({"output_norm.weight"}, {hidden});
     for (int64_t i = 0; i < params.layers; ++i) {
         const std::string p = "blk." + std::to_string(i) + ".";

@@ -103,7 +103,9 @@ struct Operands {
     Scratch parts;
 
     int64_t queries() const { return query->ne[2]; }
-    int64_t key_count() const { return keys->ne[2]; }
+    const int32_t* range() const { return visible ? static_cast<const int32_t*>(visible->data) : nullptr; }
+    int64_t first_key() const { return range() ? range()[0] : 0; }
+    int64_t last_key() const { return range() ? range()[1] : keys->ne[2]; }
     int64_t group() const { return shape.heads / shape.kv_heads; }
     float* out_row(int64_t head, int64_t at, int64_t batch) const {
         return out + ((batch * queries() + at) * shape.heads + head) * shape.head_dim;
@@ -114,8 +116,7 @@ struct Operands {
 void attend_one(const Operands& o, int64_t head, int64_t batch) {
     float* scores = o.scratch;
     float* buffer = scores + o.parts.scores;
-    const auto* range = o.visible ? static_cast<const int32_t*>(o.visible->data) : nullptr;
-    const int64_t first = range ? range[0] : 0, last = range ? range[1] : o.key_count();
+    const int64_t first = o.first_key(), last = o.last_key();
     const int64_t kv_head = head / o.group(), n = o.shape.head_dim;
     const float* query = read_row(o.query, head, 0, batch, nullptr);
     for (int64_t j = first; j < last; ++j)
@@ -132,7 +133,8 @@ void attend_one(const Operands& o, int64_t head, int64_t batch) {
 
 // Query rows [first, last) of the heads that read one key head; a row is (query, head of the group).
 void attend_many(const Operands& o, int64_t kv_head, int64_t batch, int64_t first, int64_t last) {
-    const int64_t n = o.shape.head_dim, keys = o.key_count(), width = pad(keys), depth = pad(n);
+    const int64_t from = o.first_key(), keys = o.last_key() - from;
+    const int64_t n = o.shape.head_dim, width = pad(keys), depth = pad(n);
     float* transposed = o.scratch;
     float* values = transposed + o.parts.keys;
     float* scores = values + o.parts.values;
@@ -140,9 +142,9 @@ void attend_many(const Operands& o, int64_t kv_head, int64_t batch, int64_t firs
     float* buffer = outputs + o.parts.outputs;
     std::fill(transposed, scores, 0.0f);
     for (int64_t j = 0; j < keys; ++j) {
-        const float* key = read_row(o.keys, kv_head, j, batch, buffer);
+        const float* key = read_row(o.keys, kv_head, from + j, batch, buffer);
         for (int64_t d = 0; d < n; ++d) transposed[d * width + j] = key[d];
-        const float* value = read_row(o.values, kv_head, j, batch, buffer);
+        const float* value = read_row(o.values, kv_head, from + j, batch, buffer);
         std::copy(value, value + n, values + j * depth);
     }
     const auto head_of = [&](int64_t row) { return kv_head * o.group() + row % o.group(); };
@@ -164,8 +166,8 @@ void attend_many(const Operands& o, int64_t kv_head, int64_t batch, int64_t firs
         for (size_t q = 0; q < kQueries && row + static_cast<int64_t>(q) < last; ++q) {
             const int64_t r = row + static_cast<int64_t>(q);
             float* out = o.out_row(head_of(r), r / o.group(), batch);
-            const float* from = outputs + static_cast<int64_t>(q) * depth;
-            for (int64_t d = 0; d < n; ++d) out[d] = from[d] * norms[q];
+            const float* sums = outputs + static_cast<int64_t>(q) * depth;
+            for (int64_t d = 0; d < n; ++d) out[d] = sums[d] * norms[q];
         }
     }
 }

@@ -52,14 +52,18 @@ Session::Session(const SessionConfig& config)
         vision_ = std::make_unique<VisionEncoder>(backend_, file, config.image_count);
         workspace_.reserve(vision_->graph());
     }
+    if (config.continuous()) load_action_head();
     const GgufFile file(config.language);
     DecoderShape shape{};
     shape.image_tokens = vision_ ? vision_->token_count() : 0;
     shape.max_prefix = shape.image_tokens + config.max_text_tokens;
-    // Behind a prefix: a tag, a thought and its end token, all action tokens but the last.
-    shape.cells = shape.max_prefix + config.max_thought_tokens + config.action_tokens + 1;
+    // Behind a prefix: a tag, a thought and its end token, all action slots or all action tokens but the
+    // last.
+    shape.cells = shape.max_prefix + config.max_thought_tokens + 2 +
+                  (action_head_ ? action_head_->params().slots() : config.action_tokens - 1);
     shape.kv_type = kv_type(config.kv_type);
     shape.action_ids = config.action_token_ids;
+    shape.action_head = action_head_.get();
     decoder_ =
         std::make_unique<Decoder>(backend_, workspace_, file, shape, vision_ ? vision_->tokens() : nullptr);
     const DecoderParams& params = decoder_->params();
@@ -67,6 +71,11 @@ Session::Session(const SessionConfig& config)
         throw Error(config.vision + ": projection_dim",
                     "the decoder's width " + std::to_string(params.hidden),
                     std::to_string(vision_->params().projection));
+    }
+    if (action_head_ && action_head_->params().hidden != params.hidden) {
+        throw Error(config.head + ": hyt.action.hidden",
+                    "the decoder's width " + std::to_string(params.hidden),
+                    std::to_string(action_head_->params().hidden));
     }
     check_range("vocab_size", config.vocab_size, 0, params.vocabulary);
     if (config_.vocab_size == 0) config_.vocab_size = params.vocabulary;
@@ -87,13 +96,31 @@ Session::Session(const SessionConfig& config)
     thought_.tokens.reserve(static_cast<size_t>(config.max_thought_tokens));
 }
 
+void Session::load_action_head() {
+    if (config_.head.empty()) throw Error("head", "the head.gguf of a continuous policy", "none");
+    const GgufFile file(config_.head);
+    action_head_ = std::make_unique<ActionHead>(backend_, file);
+    const ActionHeadParams& params = action_head_->params();
+    if (params.steps != config_.action_steps || params.dimensions != config_.action_dimensions) {
+        throw Error(
+            config_.head + ": steps and dimensions of the action",
+            std::to_string(config_.action_steps) + " and " + std::to_string(config_.action_dimensions),
+            std::to_string(params.steps) + " and " + std::to_string(params.dimensions));
+    }
+}
+
 void Session::check_config() const {
     check_range("image_count", config_.image_count, 0, 64);
     check_range("max_text_tokens", config_.max_text_tokens, config_.image_count > 0 ? 0 : 1, kMostPositions);
     check_range("max_thought_tokens", config_.max_thought_tokens, 1, kMostPositions);
-    check_range("action_tokens", config_.action_tokens, 1, kMostPositions);
-    check_range("number of action token ids", static_cast<int64_t>(config_.action_token_ids.size()), 1,
-                kMostPositions);
+    check_range("action_steps", config_.action_steps, 0, kMostPositions);
+    // A continuous policy has no action tokens, and only it has steps and dimensions.
+    const int64_t least = config_.continuous() ? 0 : 1, most = config_.continuous() ? 0 : kMostPositions;
+    check_range("action_tokens", config_.action_tokens, least, most);
+    check_range("number of action token ids", static_cast<int64_t>(config_.action_token_ids.size()), least,
+                most);
+    check_range("action_dimensions", config_.action_dimensions, 1 - least,
+                config_.continuous() ? kMostPositions : 0);
     kv_type(config_.kv_type);
 }
 
@@ -180,10 +207,28 @@ void Session::observe(const std::vector<ImageView>& images, const std::vector<in
     vision_seconds_ = seconds_since(start);
 }
 
-void Session::decode_actions(Slot slot, int32_t first, double vision, double prefill, ActResult& result) {
+void Session::decide(Slot slot, int32_t first, double vision, double prefill, ActResult& result) {
+    const auto start = Clock::now();
+    if (action_head_) {
+        decode_chunk(slot, first, result);
+    } else {
+        decode_actions(slot, first, result);
+    }
+    const double decode = seconds_since(start);
+    result.timings = {vision, prefill, decode, vision + prefill + decode};
+}
+
+void Session::decode_chunk(Slot slot, int32_t first, ActResult& result) {
+    result.values.resize(static_cast<size_t>(action_head_->params().slots()));
+    decoder_->chunk(slot, first, result.values.data());
+    for (const float value : result.values) {
+        if (!std::isfinite(value)) throw Error("action", "finite values", "NaN or infinity");
+    }
+}
+
+void Session::decode_actions(Slot slot, int32_t first, ActResult& result) {
     result.tokens.resize(static_cast<size_t>(config_.action_tokens));
     result.probabilities.resize(static_cast<size_t>(config_.action_tokens));
-    const auto start = Clock::now();
     const int64_t length = decoder_->cache().length(slot);
     int32_t token = first;
     for (size_t i = 0; i < result.tokens.size(); ++i) {
@@ -195,15 +240,13 @@ void Session::decode_actions(Slot slot, int32_t first, double vision, double pre
     }
     // Roll back: the slot is as it was, so the same call gives the same tokens.
     decoder_->cache().set_length(slot, length);
-    const double decode = seconds_since(start);
-    result.timings = {vision, prefill, decode, vision + prefill + decode};
 }
 
 void Session::act(int32_t tag, ActResult& result) {
     const std::lock_guard lock(mutex_);
     check_tag(tag);
     fill_observed();
-    decode_actions(Slot::live, tag, vision_seconds_, prefix_.seconds, result);
+    decide(Slot::live, tag, vision_seconds_, prefix_.seconds, result);
 }
 
 void Session::think_begin(int32_t tag) {
@@ -230,8 +273,12 @@ int32_t Session::choose_thought() const {
 
 void Session::think_step() {
     if (static_cast<int64_t>(thought_.tokens.size()) == config_.max_thought_tokens) {
-        // The end is forced whatever the model says next, so the last token is fed without the full head.
-        decoder_->step(Slot::thought, Head::action, thought_next_, action_logits_.data());
+        // The end is forced whatever the model says next, so the last token is fed through the smallest head.
+        if (action_head_) {
+            decoder_->step(Slot::thought, Head::vocabulary, thought_next_, vocabulary_logits_.data());
+        } else {
+            decoder_->step(Slot::thought, Head::action, thought_next_, action_logits_.data());
+        }
         thought_next_ = config_.thought_end_id;
     } else {
         decoder_->step(Slot::thought, Head::vocabulary, thought_next_, vocabulary_logits_.data());
@@ -264,7 +311,7 @@ void Session::act_after_thought(ActResult& result) {
     if (!thought_open_ || !thought_.finished) {
         throw Error("session", "a finished thought", thought_open_ ? "one that goes on" : "no open thought");
     }
-    decode_actions(Slot::thought, config_.thought_end_id, 0, 0, result);
+    decide(Slot::thought, config_.thought_end_id, 0, 0, result);
 }
 
 void Session::follow(const std::vector<int32_t>& layout, int32_t tag, ActResult& result) {
@@ -273,7 +320,7 @@ void Session::follow(const std::vector<int32_t>& layout, int32_t tag, ActResult&
     if (!observed_) throw Error("session", "an observation first", "none");
     Prefix prefix = read_layout(layout);
     fill(prefix, Slot::scratch);
-    decode_actions(Slot::scratch, tag, vision_seconds_, prefix.seconds, result);
+    decide(Slot::scratch, tag, vision_seconds_, prefix.seconds, result);
 }
 
 std::vector<float> Session::logits(const std::vector<int32_t>& layout, const std::vector<ImageView>* images,
@@ -312,11 +359,13 @@ SessionInfo Session::info() {
     info.image_tokens = vision_ ? vision_->token_count() : 0;
     info.max_prefix = info.image_tokens + config_.max_text_tokens;
     info.cells = decoder_->cache().cells();
-    info.weight_bytes = decoder_->weight_bytes() + (vision_ ? vision_->weight_bytes() : 0);
+    info.weight_bytes = decoder_->weight_bytes() + (vision_ ? vision_->weight_bytes() : 0) +
+                        (action_head_ ? action_head_->weight_bytes() : 0);
     info.kv_bytes = decoder_->cache().bytes();
     info.workspace_bytes = workspace_.bytes();
     info.action_passes = decoder_->passes(Head::action);
     info.vocabulary_passes = decoder_->passes(Head::vocabulary);
+    info.chunk_passes = decoder_->chunk_passes();
     info.threads = backend_.threads();
     info.backend = backend_.name();
     return info;

@@ -74,7 +74,7 @@ int allocations_of_a_graph() {
 }
 
 void check_session(const hyt::SessionConfig& config, int per_graph) {
-    const auto steps = static_cast<int>(config.action_tokens);
+    const auto passes = config.continuous() ? 1 : static_cast<int>(config.action_tokens);
     hyt::Session session(config);
     const hyt::test::Images images(7);
     const std::vector<hyt::ImageView> views = images.views();
@@ -85,14 +85,17 @@ void check_session(const hyt::SessionConfig& config, int per_graph) {
     session.act(3, result);
     for (int round = 0; round < 3; ++round) {
         session.observe(views, layout);
-        CHECK(allocations_of([&] { session.act(3, result); }) == per_graph * (1 + steps));
-        CHECK(allocations_of([&] { session.act(3, result); }) == per_graph * steps);
+        CHECK(allocations_of([&] { session.act(3, result); }) == per_graph * (1 + passes));
+        CHECK(allocations_of([&] { session.act(3, result); }) == per_graph * passes);
     }
     // A thought in between changes nothing about that.
     session.think_begin(2);
     session.think({}, 3);
     session.observe(views, layout);
-    CHECK(allocations_of([&] { session.act(3, result); }) == per_graph * (1 + steps));
+    CHECK(allocations_of([&] { session.act(3, result); }) == per_graph * (1 + passes));
+    // Nor does the action behind the whole thought allocate.
+    session.think({}, {});
+    CHECK(allocations_of([&] { session.act_after_thought(result); }) == per_graph * passes);
 }
 
 }  // namespace
@@ -104,12 +107,14 @@ int main() {
     CHECK(per_graph <= 2);
     char directory[] = "/tmp/hyt_allocation_XXXXXX";
     if (!mkdtemp(directory)) return 1;
-    hyt::SessionConfig config = hyt::test::write_model(directory, true);
-    for (const bool own_kernels : {true, false}) {
-        for (const int threads : {1, 2}) {
-            config.threads = threads;
-            config.own_kernels = own_kernels;
-            check_session(config, per_graph);
+    for (hyt::SessionConfig config :
+         {hyt::test::write_model(directory, true), hyt::test::write_continuous_model(directory, true)}) {
+        for (const bool own_kernels : {true, false}) {
+            for (const int threads : {1, 2}) {
+                config.threads = threads;
+                config.own_kernels = own_kernels;
+                check_session(config, per_graph);
+            }
         }
     }
     std::filesystem::remove_all(directory);

@@ -139,6 +139,28 @@ void write_vision(const std::string& path, bool quantized) {
     w.write(path);
 }
 
+void write_head(const std::string& path, int64_t steps, int64_t dimensions) {
+    constexpr int64_t kWidth = 32;
+    Writer w("hyt-head", false, 3);
+    w.integer("hyt.action.hidden", kHidden);
+    w.integer("hyt.action.steps", static_cast<uint32_t>(steps));
+    w.integer("hyt.action.dimensions", static_cast<uint32_t>(dimensions));
+    w.integer("hyt.action.width", kWidth);
+    w.integer("hyt.action.blocks", 1);
+    w.number("hyt.action.norm_epsilon", 1e-5f);
+    const auto layer = [&](const std::string& name, int64_t columns, int64_t rows) {
+        w.vector(name + ".norm.weight", columns, 1.0f);
+        w.vector(name + ".norm.bias", columns, 0.0f);
+        w.matrix(name + ".linear.weight", columns, rows);
+        w.vector(name + ".linear.bias", rows, 0.0f);
+    };
+    w.matrix("action.slots.weight", kHidden, steps * dimensions);
+    layer("action.input", dimensions * kHidden, kWidth);
+    layer("action.blocks.0", kWidth, kWidth);
+    layer("action.output", kWidth, dimensions);
+    w.write(path);
+}
+
 }  // namespace
 
 SessionConfig write_model(const std::string& directory, bool quantized) {
@@ -154,6 +176,17 @@ SessionConfig write_model(const std::string& directory, bool quantized) {
     for (int32_t id = 40; id < 64; ++id) config.action_token_ids.push_back(id);
     config.thought_suppressed_ids = config.action_token_ids;
     config.thought_end_id = 1;
+    return config;
+}
+
+SessionConfig write_continuous_model(const std::string& directory, bool quantized) {
+    SessionConfig config = write_model(directory, quantized);
+    config.head = directory + "/head.gguf";
+    config.action_steps = 3;
+    config.action_dimensions = 5;
+    config.action_tokens = 0;
+    config.action_token_ids.clear();
+    write_head(config.head, config.action_steps, config.action_dimensions);
     return config;
 }
 

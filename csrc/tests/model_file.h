@@ -12,6 +12,10 @@ namespace hyt::test {
 // q8_0.
 SessionConfig write_model(const std::string& directory, bool quantized);
 
+// Writes head.gguf into `directory` too, and gives the configuration of a continuous policy over the same
+// model: 3 steps of 5 dimensions.
+SessionConfig write_continuous_model(const std::string& directory, bool quantized);
+
 // A prefix of both images and `text` tokens.
 std::vector<int32_t> layout(int text);
 

@@ -30,6 +30,18 @@ class Decoded:
 
 
 @dataclass(frozen=True)
+class Regressed:
+    """A continuous action, normalised as the contract says: float32 (K,), row-major, not clipped yet."""
+
+    values: NDArray[np.float32]
+    seconds: Seconds
+
+
+Answer = Decoded | Regressed
+"""What a policy with action tokens decides, or a continuous one."""
+
+
+@dataclass(frozen=True)
 class Written:
     """A thought as far as it has been written: int32 (n,), all of it without its end token, and whether it ended."""
 
@@ -44,7 +56,7 @@ class Backend(Protocol):
     def observe(self, images: Sequence[NDArray[np.uint8]], layout: NDArray[np.int32]) -> None:
         """Take images, uint8 (height, width, 3) in prompt order, and the prefix, int32, -1 - i standing for image i."""
 
-    def act(self, tag: int) -> Decoded:
+    def act(self, tag: int) -> Answer:
         """Decode an action behind the prefix and this modality tag."""
 
     def think_begin(self, tag: int) -> None:
@@ -53,10 +65,10 @@ class Backend(Protocol):
     def think(self, until: float | None, max_steps: int | None) -> Written:
         """Write on at the open thought until it ends, `time.monotonic()` passes `until` or `max_steps` are done."""
 
-    def act_after_thought(self) -> Decoded:
+    def act_after_thought(self) -> Answer:
         """Decode an action behind the finished thought."""
 
-    def follow(self, layout: NDArray[np.int32], tag: int) -> Decoded:
+    def follow(self, layout: NDArray[np.int32], tag: int) -> Answer:
         """Decode an action behind another prefix on the images that were observed last."""
 
     def info(self) -> Mapping[str, Any]:

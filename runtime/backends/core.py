@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyt.errors import BundleError, HytError, InputError, MissingDependencyError
-from hyt.runtime.backends.base import Decoded, Seconds, Written
+from hyt.runtime.backends.base import Answer, Decoded, Regressed, Seconds, Written
 from hyt.runtime.bundle import Bundle
 
 if TYPE_CHECKING:
@@ -41,6 +41,8 @@ class CoreBackend:
                 "the C++ core hyt.runtime._core", received=str(problem), remedy="install hyt and llama-cpp-python again"
             ) from None
         contract = bundle.contract
+        action = contract.action
+        continuous = action.kind == "continuous"
         try:
             session = _core.Session(
                 str(bundle.language),
@@ -50,10 +52,13 @@ class CoreBackend:
                 image_count=len(contract.cameras),
                 max_text_tokens=contract.max_text_positions(),
                 max_thought_tokens=contract.thought.max_tokens,
-                action_tokens=contract.action.tokens,
-                action_token_ids=list(contract.action.token_ids),
+                action_tokens=action.tokens,
+                action_token_ids=list(action.token_ids),
                 thought_suppressed_ids=list(contract.thought.suppressed_ids),
                 thought_end_id=contract.thought.end_id,
+                head=str(bundle.head) if continuous else "",
+                action_steps=action.steps if continuous else 0,
+                action_dimensions=len(action.dimensions) if continuous else 0,
             )
         except _core.CoreError as problem:
             raise BundleError(
@@ -74,11 +79,11 @@ class CoreBackend:
         self._call(lambda session: session.observe(list(images), layout))
         self._vision, self._prefill = time.monotonic() - start, 0.0
 
-    def act(self, tag: int) -> Decoded:
+    def act(self, tag: int) -> Answer:
         """Decode the action behind the prefix and the tag."""
-        decoded = _decoded(self._call(lambda session: session.act(tag)))
-        self._prefill = decoded.seconds.prefill
-        return decoded
+        answer = _answer(self._call(lambda session: session.act(tag)))
+        self._prefill = answer.seconds.prefill
+        return answer
 
     def think_begin(self, tag: int) -> None:
         """Open a thought on the current prefix."""
@@ -92,14 +97,14 @@ class CoreBackend:
         seconds = Seconds(*self._thought, result.timings["decode"])
         return Written(np.asarray(result.tokens, dtype=np.int32), result.finished, seconds)
 
-    def act_after_thought(self) -> Decoded:
+    def act_after_thought(self) -> Answer:
         """Decode the action behind the finished thought."""
-        decoded = _decoded(self._call(lambda session: session.act_after_thought()))
-        return replace(decoded, seconds=Seconds(*self._thought, decoded.seconds.decode))
+        answer = _answer(self._call(lambda session: session.act_after_thought()))
+        return replace(answer, seconds=Seconds(*self._thought, answer.seconds.decode))
 
-    def follow(self, layout: NDArray[np.int32], tag: int) -> Decoded:
+    def follow(self, layout: NDArray[np.int32], tag: int) -> Answer:
         """Decode the action behind another prefix on the same images."""
-        return _decoded(self._call(lambda session: session.follow(layout, tag)))
+        return _answer(self._call(lambda session: session.follow(layout, tag)))
 
     def info(self) -> Mapping[str, Any]:
         """Facts of the session as the core tells them."""
@@ -118,10 +123,9 @@ class CoreBackend:
             raise HytError(f"core: {problem.subject}", expected=problem.expected, received=problem.received) from None
 
 
-def _decoded(result: _core.ActResult) -> Decoded:
-    timings = result.timings
-    return Decoded(
-        np.asarray(result.tokens, dtype=np.int32),
-        np.asarray(result.probabilities, dtype=np.float32),
-        Seconds(timings["vision"], timings["prefill"], timings["decode"]),
-    )
+def _answer(result: _core.ActResult) -> Answer:
+    seconds = Seconds(result.timings["vision"], result.timings["prefill"], result.timings["decode"])
+    if result.values.size:
+        return Regressed(np.asarray(result.values, dtype=np.float32), seconds)
+    tokens = np.asarray(result.tokens, dtype=np.int32)
+    return Decoded(tokens, np.asarray(result.probabilities, dtype=np.float32), seconds)

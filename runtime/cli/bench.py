@@ -93,7 +93,7 @@ def _phases(act: Timings, think: Timings, follow: Timings, actions: int, thought
     return {
         "vision": act.vision,
         "prefill": act.prefill,
-        "action token": act.decode / actions,
+        "action token" if actions else "action chunk": act.decode / max(actions, 1),
         "thought token": think.thought / thoughts,
         "act": act.total,
         "think": think.total,
@@ -119,10 +119,11 @@ def prefix_length(policy: Policy, instruction: str) -> int:
 def shares(phases: Mapping[str, Summary], cost: Cost, ceiling: Ceiling) -> dict[str, float]:
     """Median phases against the ceiling that binds each: bandwidth for tokens, arithmetic for vision and prefill."""
     seconds = {phase: summary.p50_ms / 1e3 for phase, summary in phases.items()}
+    action = "action chunk" if "action chunk" in seconds else "action token"
     return {
         "vision": cost.vision_flops / seconds["vision"] / ceiling.flops_per_second,
         "prefill": cost.prefill_flops / seconds["prefill"] / ceiling.flops_per_second,
-        "action token": cost.action_token_bytes / seconds["action token"] / ceiling.bytes_per_second,
+        action: cost.action_pass_bytes / seconds[action] / ceiling.bytes_per_second,
         "thought token": cost.thought_token_bytes / seconds["thought token"] / ceiling.bytes_per_second,
     }
 
@@ -146,7 +147,7 @@ def bench_table(phases: Mapping[str, Summary], report: Mapping[str, Any]) -> Tab
         table.add_column(column, justify="right")
     for phase, summary in phases.items():
         share = report["share"].get(phase)
-        kind = "bandwidth" if phase.endswith("token") else "float32 arithmetic"
+        kind = "bandwidth" if phase.endswith(("token", "chunk")) else "float32 arithmetic"
         table.add_row(
             phase,
             *(f"{value:.2f}" for value in (summary.p50_ms, summary.p99_ms, summary.max_ms)),

@@ -124,7 +124,9 @@ def _state(contract: Contract) -> Iterable[tuple[str, str]]:
 
 def _action(contract: Contract) -> Iterable[tuple[str, str]]:
     action = contract.action
-    yield "chunk", f"{action.steps} steps of {action.step_time * 1e3:g} ms, {len(action.token_ids)} bins"
+    tokens = action.kind == "tokens"
+    said = f"{len(action.token_ids)} bins" if tokens else f"continuous, {action.size} slots in one pass"
+    yield "chunk", f"{action.steps} steps of {action.step_time * 1e3:g} ms, {said}"
     for dimension in action.dimensions:
         relative = "" if dimension.relative_to == "none" else f" relative to {dimension.relative_to.replace('_', ' ')}"
         yield (

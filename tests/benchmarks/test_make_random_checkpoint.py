@@ -17,6 +17,10 @@ from transformers import PaliGemmaConfig, PaliGemmaForConditionalGeneration
 import hyt
 from hyt.export.exporter import export_bundle
 
+SMALL = {
+    "vocab": 640, "hidden": 64, "feed_forward": 96, "layers": 2, "heads": 2, "kv_heads": 1, "head_dim": 32,
+    "vision_hidden": 64, "vision_feed_forward": 96, "vision_layers": 1, "vision_heads": 2, "image": 32, "patch": 16,
+}  # fmt: skip
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "make_random_checkpoint.py"
 
 
@@ -34,11 +38,7 @@ def script() -> ModuleType:
 @pytest.fixture(scope="module")
 def checkpoint(script: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("random") / "checkpoint"
-    small = script.Shape(
-        vocab=640, hidden=64, feed_forward=96, layers=2, heads=2, kv_heads=1, head_dim=32, vision_hidden=64,
-        vision_feed_forward=96, vision_layers=1, vision_heads=2, image=32, patch=16,
-    )  # fmt: skip
-    script.write_checkpoint(path, small)
+    script.write_checkpoint(path, script.Shape(**SMALL))
     return path
 
 
@@ -57,6 +57,16 @@ def test_its_bundle_acts(checkpoint: Path, tmp_path: Path) -> None:
         policy.reset(instruction="open the drawer")
         image = np.zeros((32, 32, 3), np.uint8)
         assert policy.act(hyt.Observation({"camera": image}, np.zeros(4))).values.shape == (1, 7)
+
+
+def test_a_continuous_one_acts_in_chunks(script: ModuleType, tmp_path: Path) -> None:
+    script.write_checkpoint(tmp_path / "c", script.Shape(**SMALL), head="continuous", steps=3)
+    export_bundle(tmp_path / "c", tmp_path / "random.hyt", threads=1)
+    with hyt.load(tmp_path / "random.hyt", threads=1) as policy:
+        policy.reset(instruction="open the drawer")
+        chunk = policy.act(hyt.Observation({"camera": np.zeros((32, 32, 3), np.uint8)}, np.zeros(4)))
+    assert chunk.values.shape == (3, 7)
+    assert chunk.tokens is None
 
 
 @pytest.mark.parametrize(("dtype", "torch_dtype"), [("bf16", torch.bfloat16), ("f16", torch.float16)])

@@ -110,7 +110,7 @@ def _write_language(text: Any, path: Path, quantize: str | None, embedding: str)
                 writer.add_tensor(f"blk.{i}.{ours}.weight", weight.detach().numpy() + 1)
             else:
                 add_weight(writer, f"blk.{i}.{ours}.weight", weight, quantize)
-    _finish(writer)
+    finish(writer)
 
 
 def _write_vision(model: Any, path: Path, quantize: str | None) -> None:
@@ -140,10 +140,11 @@ def _write_vision(model: Any, path: Path, quantize: str | None) -> None:
             add_linear(f"v.blk.{i}.{ours}", layer.get_submodule(theirs))
     add_linear("v.post_ln", vision.post_layernorm)
     add_linear("mm.0", model.model.multi_modal_projector.linear)
-    _finish(writer)
+    finish(writer)
 
 
-def _finish(writer: gguf.GGUFWriter) -> None:
+def finish(writer: gguf.GGUFWriter) -> None:
+    """Write the file out."""
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,12 @@ print(refused)
 """
 
 
+@pytest.fixture
+def continuous_copy(continuous_bundle: Path, tmp_path: Path) -> Path:
+    """A copy of a continuous policy's bundle to damage."""
+    return Path(shutil.copytree(continuous_bundle, tmp_path / "continuous.hyt"))
+
+
 def agree(bundle: Path, name: str) -> None:
     """Forge the manifest and its seal so that they agree with the file as it is now."""
     manifest = bundle / "manifest.json"
@@ -82,9 +89,21 @@ def test_the_other_gguf_in_its_place_is_refused(bundle_copy: Path, name: str) ->
     assert "SHA-256" not in str(error.value)
 
 
-@pytest.mark.parametrize("name", FILES)
-def test_no_damage_to_a_header_crashes_the_process(bundle_copy: Path, name: str) -> None:
-    command = [sys.executable, "-c", PROGRAM, str(bundle_copy), name]
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.999])
+def test_a_truncated_head_with_a_forged_hash_is_refused(continuous_copy: Path, share: float) -> None:
+    path = continuous_copy / "head.gguf"
+    path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+    agree(continuous_copy, "head.gguf")
+    with pytest.raises(hyt.BundleError) as error:
+        hyt.load(continuous_copy)
+    assert "\n" not in str(error.value)
+    assert "SHA-256" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", [*FILES, "head.gguf"])
+def test_no_damage_to_a_header_crashes_the_process(bundle_copy: Path, continuous_copy: Path, name: str) -> None:
+    bundle = continuous_copy if name == "head.gguf" else bundle_copy
+    command = [sys.executable, "-c", PROGRAM, str(bundle), name]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     assert int(done.stdout) >= 75

@@ -15,6 +15,7 @@ from hyt.runtime.contract import Contract
 DATA = checkpoints.contract_data()
 for _index, _dimension in enumerate(DATA["action"]["dimensions"]):
     _dimension["low"], _dimension["high"] = -0.1 * (_index + 1), 0.3 * (_index + 1)
+KIND = {"kind": "continuous", "token_ids": [], "bin_centers": []}
 CONTRACT = Contract.model_validate(DATA)
 ACTION = CONTRACT.action
 TABLE = ActionTable(ACTION)
@@ -56,3 +57,43 @@ def test_a_chunk_of_another_length_is_refused() -> None:
     with pytest.raises(hyt.HytError) as caught:
         TABLE.values(np.zeros(3, np.int32))
     assert str(caught.value) == "action tokens; expected 8; received shape (3,)"
+
+
+CONTINUOUS = Contract.model_validate({**DATA, "action": {**DATA["action"], **KIND}}).action
+
+
+def test_normalised_numbers_span_each_range_and_are_clipped_to_it() -> None:
+    numbers = np.array([-1, 0, 1, 0.5, -1.5, 7, 0.25, -0.125], np.float32)
+    chunk = ActionTable(CONTINUOUS).continuous_chunk(numbers, Timings(decode=0.1))
+    assert chunk.values.shape == (2, 4)
+    assert chunk.values.dtype == np.float32
+    for position, number in enumerate([-1, 0, 1, 0.5, -1, 1, 0.25, -0.125]):
+        step, column = divmod(position, 4)
+        dimension = CONTINUOUS.dimensions[column]
+        expected = dimension.low + (number + 1) / 2 * (dimension.high - dimension.low)
+        assert chunk.values[step, column] == np.float32(expected)
+
+
+def test_a_continuous_chunk_has_no_tokens_and_no_confidence() -> None:
+    chunk = ActionTable(CONTINUOUS).continuous_chunk(np.zeros(8, np.float32), Timings())
+    assert chunk.tokens is None
+    assert chunk.probabilities is None
+    assert chunk.confidence is None
+    assert (CONTINUOUS.tokens, CONTINUOUS.size) == (0, 8)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_numbers_that_are_not_finite_never_become_a_chunk(bad: float) -> None:
+    numbers = np.zeros(8, np.float32)
+    numbers[3] = bad
+    with pytest.raises(hyt.HytError) as caught:
+        ActionTable(CONTINUOUS).continuous_chunk(numbers, Timings())
+    assert str(caught.value) == (
+        "action values; expected finite numbers; received NaN or infinity; do not run this policy"
+    )
+
+
+def test_numbers_for_another_chunk_are_refused() -> None:
+    with pytest.raises(hyt.HytError) as caught:
+        ActionTable(CONTINUOUS).continuous_chunk(np.zeros((2, 4), np.float32), Timings())
+    assert str(caught.value) == "action values; expected 8; received shape (2, 4)"

@@ -31,6 +31,15 @@ def test_a_bench_prints_a_table_and_one_line_of_json_and_writes_the_same(
     assert report["ceiling"]["threads"] == 1
 
 
+def test_a_continuous_policy_is_measured_by_the_chunk(
+    continuous_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", str(continuous_bundle), "--repeat", "2", "--threads", "1"]) == 0
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(report["latency_ms"]) == PHASES - {"action token"} | {"action chunk"}
+    assert set(report["share"]) == {"vision", "prefill", "action chunk", "thought token"}
+
+
 def test_no_answers_are_refused(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", str(tiny_bundle), "--repeat", "0"]) == 5
     assert capsys.readouterr().err == "hyt-run: --repeat; expected at least 1; received 0\n"

@@ -19,7 +19,18 @@ def test_a_token_reads_every_layer_and_its_rows_of_the_output(tiny_bundle: Path)
     assert cost.thought_token_bytes == cost.weight_bytes - vision
     row = int(tensors["token_embd.weight"].n_bytes) // bundle.contract.vocab_size
     unread = bundle.contract.vocab_size - len(bundle.contract.action.token_ids)
-    assert cost.action_token_bytes == cost.thought_token_bytes - row * unread
+    assert cost.action_pass_bytes == cost.thought_token_bytes - row * unread
+
+
+def test_a_continuous_chunk_reads_every_layer_and_its_head(continuous_bundle: Path) -> None:
+    bundle = open_bundle(continuous_bundle)
+    assert bundle.head is not None
+    cost = cost_of(bundle, prefix=30)
+    head = sum(int(t.n_bytes) for t in GGUFReader(bundle.head).tensors)
+    language = {t.name: int(t.n_bytes) for t in GGUFReader(bundle.language).tensors}
+    assert cost.action_pass_bytes == head + sum(language.values()) - language["token_embd.weight"]
+    vision = sum(int(t.n_bytes) for t in GGUFReader(bundle.vision).tensors)
+    assert cost.weight_bytes == head + vision + sum(language.values())
 
 
 def test_prefill_counts_two_operations_for_each_weight_and_position(tiny_bundle: Path) -> None:

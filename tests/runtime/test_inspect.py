@@ -31,6 +31,12 @@ def test_every_section_says_what_the_manifest_holds(tiny_bundle: Path) -> None:
     assert set(files) == {"language.gguf", "vision.gguf", "tokenizer.json", "report.json"}
 
 
+def test_a_continuous_action_is_told_as_such(continuous_bundle: Path) -> None:
+    shown = {title: dict(rows) for title, rows in sections(open_bundle(continuous_bundle))}
+    assert shown["action"]["chunk"] == "2 steps of 62.5 ms, continuous, 8 slots in one pass"
+    assert shown["model"]["tensors of head.gguf"] == "17 f32"
+
+
 def test_the_table_is_printed(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["inspect", str(tiny_bundle)]) == 0
     assert "quantisation" in capsys.readouterr().out

@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import checkpoints
+import numpy as np
 from fakes import FakeRobot, fake_policy
 from rich.console import Console
 
+from hyt.runtime.actions import ActionTable, Timings
 from hyt.runtime.loop import run_episode
-from hyt.runtime.view import View
+from hyt.runtime.view import View, describe_action
 
 
 def watch(folder: Path, console: Console) -> View:
@@ -35,6 +38,14 @@ def test_the_panel_shows_instruction_thought_action_latency_score_and_link(tmp_p
     assert "vision 4.0  prefill 3.0  thought 2.0  decode 2.0" in text
     assert "1 of 1 (of 3 episodes)" in text
     assert "ticks 50 chunks 2 rejected_frames 0" in text
+
+
+def test_a_continuous_action_is_shown_without_a_share_of_certainty() -> None:
+    data = checkpoints.contract_data()
+    data["action"] |= {"kind": "continuous", "token_ids": [], "bin_centers": []}
+    action = checkpoints.Contract.model_validate(data).action
+    chunk = ActionTable(action).continuous_chunk(np.zeros(8, np.float32), Timings())
+    assert describe_action(chunk) == "x +0.000 m  y +0.000 m  z +0.000 m  gripper +0.000"
 
 
 def test_without_a_terminal_an_episode_is_one_plain_line(tmp_path: Path) -> None:

@@ -1,8 +1,8 @@
-// The transformer decoder: a prefill graph per prefix length and one-token graphs per cache slot, over one KV
-// cache.
+// The transformer decoder: a prefill graph per prefix length, and per cache slot one-token graphs and, for a
+// continuous policy, a graph for a whole chunk; over one KV cache.
 //
 // Prefix-LM: a prefill sees its whole prefix in both directions; each step sees the prefix and the steps
-// before it.
+// before it. A chunk's rows see all of that and each other in both directions.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include <memory>
 #include <vector>
 
+#include "hyt/action_head.h"
 #include "hyt/decoder_weights.h"
 #include "hyt/graph.h"
 #include "hyt/hparams.h"
@@ -27,7 +28,8 @@ struct DecoderShape {
     int64_t max_prefix;    // positions, image tokens included
     int64_t cells;         // positions of a slot: prefix and steps
     ggml_type kv_type;
-    std::vector<int32_t> action_ids;
+    std::vector<int32_t> action_ids;  // empty for a continuous policy: Head::action is not there then
+    const ActionHead* action_head;    // null for action tokens; outlives the decoder
 };
 
 class Decoder {
@@ -55,8 +57,13 @@ class Decoder {
     // (action ids) for Head::action, (vocabulary) for Head::vocabulary.
     void step(Slot slot, Head head, int32_t token, float* logits);
 
+    // Feeds one token and the action slots behind it, and leaves what the action head makes of them in
+    // `values` (steps * dimensions). The slot's length stays as it was.
+    void chunk(Slot slot, int32_t token, float* values);
+
     int64_t logit_count(Head head) const;
     int64_t passes(Head head) const { return passes_[static_cast<size_t>(head)]; }
+    int64_t chunk_passes() const { return chunk_passes_; }
 
   private:
     struct Projections {
@@ -75,9 +82,22 @@ class Decoder {
         ggml_tensor *visible, *visible_in_window;  // see ops::attention
         ggml_tensor* logits;
     };
+    struct Chunk {
+        explicit Chunk(size_t nodes) : graph(nodes) {}
+        Graph graph;
+        ggml_tensor *id, *positions, *cells;  // (1) int32, (1 + slots) int32, (1 + slots) int64
+        ggml_tensor* visible;                 // see ops::attention
+        ggml_tensor* values;                  // (dimensions, steps)
+    };
 
     std::unique_ptr<Prefill> build_prefill(int64_t length);
     std::unique_ptr<Step> build_step(Slot slot, Head head);
+    std::unique_ptr<Chunk> build_chunk(Slot slot);
+    bool has(Head head) const { return head == Head::vocabulary || weights_.action_head; }
+    void check_fed(int32_t token, int64_t last) const;
+    size_t node_count() const;
+    ggml_tensor* visible_input(const Graph& graph, int64_t queries) const;
+    ggml_tensor* cached(const Graph& graph, ggml_tensor* all, Slot slot) const;
     ggml_tensor* embed(const Graph& graph, ggml_tensor* ids) const;
     ggml_tensor* norm(const Graph& graph, ggml_tensor* x, ggml_tensor* weight) const;
     Projections project(const Graph& graph, const DecoderLayer& layer, ggml_tensor* x,
@@ -97,10 +117,12 @@ class Decoder {
     ggml_tensor* image_tokens_;
     std::map<int64_t, std::unique_ptr<Prefill>> prefills_;  // by length
     std::unique_ptr<Step> steps_[kSlots][kHeads];
+    std::unique_ptr<Chunk> chunks_[kSlots];
     std::vector<int32_t> positions_;  // 0, 1, 2, ...
-    std::vector<int64_t> rows_;       // scratch for a prefill's cells
-    std::vector<float> mask_;         // scratch for a step's mask
+    std::vector<int64_t> rows_;       // scratch for a prefill's or a chunk's cells
+    std::vector<float> mask_;         // scratch for one query's mask
     int64_t passes_[kHeads] = {};
+    int64_t chunk_passes_ = 0;
 };
 
 }  // namespace hyt

@@ -30,8 +30,9 @@ struct DecoderWeights {
     size_t bytes() const { return storage.bytes(); }
 
     Weights storage;
-    ggml_tensor* embedding;    // (hidden, vocabulary); the output matrix too, as Gemma ties them
-    ggml_tensor* action_head;  // (hidden, action ids): the output matrix' rows of the action tokens
+    ggml_tensor* embedding;  // (hidden, vocabulary); the output matrix too, as Gemma ties them
+    ggml_tensor*
+        action_head;  // (hidden, action ids): the output matrix' rows of the action tokens; null: none
     ggml_tensor* output_norm;  // (hidden)
     std::vector<DecoderLayer> layers;
 };

@@ -1,6 +1,6 @@
 // A session: one policy's model, its caches and the three ways it answers: act, think, follow.
 //
-//     observe -> act                       action tokens at once
+//     observe -> act                       action tokens, or a continuous chunk, at once
 //             -> think_begin, think ..., act_after_thought
 //             -> follow                    another prefix from the same images
 //
@@ -30,13 +30,17 @@ struct SessionConfig {
     int64_t image_count = 1;                      // images of an observation
     int64_t max_text_tokens = 0;                  // prefix positions that are not image tokens
     int64_t max_thought_tokens = 0;               // a thought's tokens, its end not counted
-    int64_t action_tokens = 0;                    // tokens of one action chunk
-    std::vector<int32_t> action_token_ids;        // the action head's rows
+    int64_t action_tokens = 0;                    // tokens of one action chunk; 0 of a continuous policy
+    std::vector<int32_t> action_token_ids;        // the output rows of actions; none likewise
     std::vector<int32_t> thought_suppressed_ids;  // never chosen in a thought
     int32_t thought_end_id = 0;
     int64_t vocab_size = 0;       // ids at and beyond it are padding; 0: the embedding's rows
     std::string kv_type = "f32";  // or "f16"
     bool own_kernels = true;      // false: ggml's operators only
+    std::string head;             // path of head.gguf; read for a continuous policy
+    int64_t action_steps = 0, action_dimensions = 0;  // of a continuous chunk; 0: action tokens
+
+    bool continuous() const { return action_steps > 0; }
 };
 
 // Seconds. An action's `vision` and `prefill` are what its observation took, however often it is acted on;
@@ -48,6 +52,7 @@ struct Timings {
 struct ActResult {
     std::vector<int32_t> tokens;       // (action_tokens)
     std::vector<float> probabilities;  // (action_tokens), softmax over the action rows
+    std::vector<float> values;  // (action_steps * action_dimensions) of a continuous policy, else empty
     Timings timings;
 };
 
@@ -62,7 +67,8 @@ struct SessionInfo {
     std::optional<VisionParams> vision;
     int64_t image_tokens, max_prefix, cells;
     size_t weight_bytes, kv_bytes, workspace_bytes;
-    int64_t action_passes, vocabulary_passes;  // decode steps through each head since the start
+    // Passes since the start: decode steps through each output matrix, whole chunks of a continuous policy.
+    int64_t action_passes, vocabulary_passes, chunk_passes;
     int threads;
     std::string backend;
 };
@@ -80,7 +86,7 @@ class Session {
     // Encodes the images and notes the layout: token ids, and -1 - i where the tokens of image i stand.
     void observe(const std::vector<ImageView>& images, const std::vector<int32_t>& layout);
 
-    // Action tokens behind `tag`. A result that is used again keeps its memory.
+    // Action tokens, or a continuous chunk, behind `tag`. A result that is used again keeps its memory.
     void act(int32_t tag, ActResult& result);
 
     // Opens a thought on the current observation; a thought that was open is dropped.
@@ -91,10 +97,10 @@ class Session {
     ThinkResult think(std::optional<std::chrono::steady_clock::time_point> until,
                       std::optional<int64_t> max_steps);
 
-    // Action tokens behind the finished thought and its end token; may be called again.
+    // The action behind the finished thought and its end token; may be called again.
     void act_after_thought(ActResult& result);
 
-    // Action tokens behind another prefix over the same images.
+    // The action behind another prefix over the same images.
     void follow(const std::vector<int32_t>& layout, int32_t tag, ActResult& result);
 
     // For tests of parity: full-vocabulary logits (tokens.size(), vocabulary) at each of `tokens`, fed one by
@@ -123,7 +129,10 @@ class Session {
     Prefix read_layout(const std::vector<int32_t>& layout) const;
     void fill(Prefix& prefix, Slot slot);
     void fill_observed();
-    void decode_actions(Slot slot, int32_t first, double vision, double prefill, ActResult& result);
+    void load_action_head();
+    void decide(Slot slot, int32_t first, double vision, double prefill, ActResult& result);
+    void decode_actions(Slot slot, int32_t first, ActResult& result);
+    void decode_chunk(Slot slot, int32_t first, ActResult& result);
     void think_step();
     int32_t choose_thought() const;
 
@@ -131,7 +140,8 @@ class Session {
     std::mutex mutex_;
     Backend backend_;
     Workspace workspace_;
-    std::unique_ptr<VisionEncoder> vision_;  // null without images
+    std::unique_ptr<VisionEncoder> vision_;    // null without images
+    std::unique_ptr<ActionHead> action_head_;  // null with action tokens
     std::unique_ptr<Decoder> decoder_;
 
     bool observed_ = false;

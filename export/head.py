@@ -1,0 +1,129 @@
+"""The small heads beside the decoder: their tensors in the checkpoint, checked, and head.gguf that holds them.
+
+A head's tensors have one prefix in head.gguf; `action.` is the head of a continuous action, from the checkpoint's
+`action_head.safetensors`, which names them without the prefix (`hyt.training.continuous` writes it):
+
+    slots.weight                          (K, hidden)       embedding of each action slot, row-major over (step, dim)
+    input.norm.{weight, bias}             (dims * hidden,)  LayerNorm over the slots of one step, side by side
+    input.linear.{weight, bias}           (width, dims * hidden), (width,)
+    blocks.I.norm.*, blocks.I.linear.*    (width,), (width, width)
+    output.norm.*, output.linear.*        (width,), (dims, width)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+
+import numpy as np
+from gguf import GGUFWriter
+from numpy.typing import NDArray
+
+from hyt.errors import CheckpointError
+from hyt.export.checkpoint import ACTION_HEAD, Checkpoint, finite_rows
+from hyt.export.families.base import Role, TensorPlan
+from hyt.export.gguf_metadata import add_general_keys
+from hyt.export.safetensors_file import SafetensorsFile, TensorEntry
+from hyt.runtime.manifest import TextShapes
+
+ARCHITECTURE = "hyt-head"
+NORM_EPSILON = 1e-5
+"""Of the action head's LayerNorms, as in PyTorch."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """One head: the prefix of its tensors, their plans, and the keys of head.gguf that tell its shape."""
+
+    prefix: str
+    plans: tuple[TensorPlan, ...]
+    keys: Mapping[str, int | float]
+
+
+class Heads:
+    """The heads of a checkpoint, open for reading; raises CheckpointError when one does not fit its contract."""
+
+    def __init__(self, checkpoint: Checkpoint, text: TextShapes) -> None:
+        self.path = checkpoint.path
+        self.heads: list[Head] = []
+        self._holder: dict[str, SafetensorsFile] = {}
+        with ExitStack() as stack:
+            for path in checkpoint.head_paths:
+                file = stack.enter_context(SafetensorsFile(path))
+                head = _READERS[path.name](checkpoint, file, text.hidden_size)
+                self.heads.append(head)
+                self._holder |= {plan.source: file for plan in head.plans}
+            self._stack = stack.pop_all()
+
+    def __enter__(self) -> Heads:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._stack.close()
+
+    @property
+    def plans(self) -> tuple[TensorPlan, ...]:
+        """Every tensor of head.gguf; none where there is no head."""
+        return tuple(plan for head in self.heads for plan in head.plans)
+
+    def read_rows(self, name: str, first: int, count: int) -> NDArray[np.float32]:
+        """Rows of a tensor seen as (shape[0], rest), float32 (count, rest); raises CheckpointError unless finite."""
+        return finite_rows(self._holder[name], name, first, count)
+
+    def add_keys(self, writer: GGUFWriter, name: str, request: str) -> None:
+        """The GGUF keys of head.gguf."""
+        add_general_keys(writer, name, request)
+        for head in self.heads:
+            for key, value in head.keys.items():
+                if isinstance(value, int):
+                    writer.add_uint32(key, value)
+                else:
+                    writer.add_float32(key, value)
+
+
+def _action_head(checkpoint: Checkpoint, file: SafetensorsFile, hidden: int) -> Head:
+    """Check the tensors of the continuous action's head against the contract and the decoder's width."""
+    action = checkpoint.contract.action
+    dims = len(action.dimensions)
+    found = dict(file.entries)
+    width = _rows(found, "input.linear.weight")
+    blocks = sum(name.startswith("blocks.") and name.endswith(".linear.weight") for name in found)
+    layers = {"input": (dims * hidden, width), "output": (width, dims)}
+    layers |= {f"blocks.{i}": (width, width) for i in range(blocks)}
+    plans = [_plan("slots.weight", (action.size, hidden), "fixed")]
+    for name, (columns, rows) in layers.items():
+        plans += [_plan(f"{name}.norm.{part}", (columns,), "fixed") for part in ("weight", "bias")]
+        plans.append(_plan(f"{name}.linear.weight", (rows, columns), "linear"))
+        plans.append(_plan(f"{name}.linear.bias", (rows,), "fixed"))
+    _check(file, found, plans)
+    keys = {"hidden": hidden, "steps": action.steps, "dimensions": dims, "width": width, "blocks": blocks}
+    named: dict[str, int | float] = {f"hyt.action.{key}": value for key, value in keys.items()}
+    return Head("action.", tuple(plans), {**named, "hyt.action.norm_epsilon": NORM_EPSILON})
+
+
+def _plan(name: str, shape: tuple[int, ...], role: Role) -> TensorPlan:
+    return TensorPlan(f"action.{name}", name, shape, role, "action head")
+
+
+def _rows(found: dict[str, TensorEntry], name: str) -> int:
+    return found[name].shape[0] if name in found and found[name].shape else 0
+
+
+def _check(file: SafetensorsFile, found: dict[str, TensorEntry], plans: list[TensorPlan]) -> None:
+    shapes = {plan.source: plan.shape for plan in plans}
+    for name, shape in shapes.items():
+        if name not in found:
+            raise CheckpointError(f"{file.path}", expected=f"tensor {name!r}", received="none")
+        if found[name].shape != shape:
+            raise CheckpointError(
+                f"{file.path}: tensor {name!r}",
+                expected=f"shape {list(shape)} by hyt.json and config.json",
+                received=f"{list(found[name].shape)}",
+            )
+    if unknown := sorted(set(found) - set(shapes)):
+        raise CheckpointError(f"{file.path}", expected="only the tensors of a head", received=f"{unknown[0][:120]!r}")
+
+
+_READERS = {ACTION_HEAD: _action_head}
