@@ -31,8 +31,11 @@ from hyt.runtime import _core
 from hyt.simulation import seeds
 from hyt.simulation.metaworld import MetaWorldArm
 from hyt.simulation.tasks import TASKS
-from hyt.training.collect import Disturbance, demonstrate
-from hyt.training.hybrid import Branch, Sequence, hidden_states, normalise, pack, target_logits
+from hyt.training.data.arm import ARM
+from hyt.training.data.collect import Disturbance, demonstrate
+from hyt.training.data.images import decode_image
+from hyt.training.network import target_logits
+from hyt.training.packing import IMAGE_SLOT, Branch, Sequence, normalise, pack
 
 Ids = npt.NDArray[np.int32]
 
@@ -68,8 +71,10 @@ def record(count: int, instructions: tuple[str, ...]) -> list[Recorded]:
         for seed in seeds.VALIDATION:
             episode = demonstrate(arm, seed, Disturbance(episodes=1.0))
             for i in range(0 if episode is None else len(episode.states)):
-                observation = hyt.Observation({"corner2": episode.images[i]}, episode.states[i])
-                mine.append(Recorded(task.instructions[0], str(episode.sub_instructions[i]), observation))
+                camera = ARM.cameras[0]
+                image = decode_image(episode.images[camera.name][i], camera, f"seed {seed}")
+                observation = hyt.Observation({camera.name: image}, episode.states[i])
+                mine.append(Recorded(task.instructions[0], episode.sub_instructions[i], observation))
             if len(mine) >= share:
                 break
         arm.close()
@@ -158,16 +163,16 @@ def compare(core: Core, model: Any, items: list[Recorded], batch_size: int = 32)
             logits.append(
                 {m: core.session.logits(p, None, np.array(t[:-1], np.int32)) for m, (p, t) in answers.items()}
             )
-        pixels = normalise(np.stack([i.observation.images["corner2"] for i in part]), camera.mean, camera.std)
+        pixels = normalise(np.stack([[i.observation.images["corner2"]] for i in part]), camera.mean, camera.std)
+        slots = [IMAGE_SLOT] * (camera.height // model.config.vision_config.patch_size) ** 2
         for modality, tally in tallies.items():
             sequences = []
             for answers in decoded:
                 prefix, tokens = answers[modality]
-                sequences.append(Sequence(prefix[1:].tolist(), (Branch(tokens[:-1], tokens[1:], 1.0),)))
-            side = camera.height // model.config.vision_config.patch_size
-            batch = pack(sequences, side * side)
+                branch = Branch(tokens[:-1], tokens[1:], [1.0] * (len(tokens) - 1))
+                sequences.append(Sequence(slots + prefix[1:].tolist(), (branch,)))
             with torch.no_grad():
-                reference = target_logits(model, hidden_states(model, pixels, batch), batch).numpy()
+                reference = target_logits(model, pack(sequences, pixels)).numpy()
             first = 0
             for answers, ours in zip(decoded, logits, strict=True):
                 tokens = answers[modality][1]

@@ -1,128 +1,120 @@
-"""Fit a small HyT policy from random init on demonstrations; resumable, and repeatable at one thread count."""
+"""Fit a policy on demonstrations: resumable, repeatable at one thread count, on one process or many by accelerate."""
 
 from __future__ import annotations
 
+import itertools
+import math
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedType
+from torch.utils.data import DataLoader
 
-from hyt.runtime.contract import Contract
-from hyt.simulation.camera import CAMERA, WorkspaceCamera
-from hyt.simulation.tasks import TASKS
-from hyt.simulation.thoughts import GRID, words
-from hyt.training.hybrid import (
-    hidden_states,
-    hybrid_loss,
-    normalise,
-    pack,
-    smoothed_targets,
-    target_logits,
-)
-from hyt.training.model import Size, build_model, model_config
-from hyt.training.samples import Weights, image_tokens, read_split, shift, token_weights
-from hyt.training.storage import resume, save_resume, write_checkpoint
+from hyt.errors import HytError
+from hyt.training.batches import Batches
+from hyt.training.data import Dataset
+from hyt.training.families import family_of
+from hyt.training.hybrid import Composer
+from hyt.training.loss import SmoothedCrossEntropy
+from hyt.training.network import HybridNetwork
+from hyt.training.recipe import Recipe
+from hyt.training.samples import MEMORY, Samples
+from hyt.training.start import Start
+from hyt.training.storage import Progress, resume, save, write_checkpoint
 from hyt.training.validation import validate
-from hyt.training.vocabulary import ACTION_BINS, Vocabulary, arm_contract
+from hyt.training.vocabulary import ordered_ids
 
 Report = Callable[[dict[str, Any]], None]
 
+FREE = ("steps", "positions", "learning_rate")
+"""Fields of a recipe that a resumed fit may change: they decide how long and how fast, not what is drawn."""
 
-@dataclass(frozen=True)
-class Recipe:
-    """All that decides the result of a fit, besides the data."""
-
-    steps: int = 3500
-    batch: int = 32
-    learning_rate: float = 1e-3
-    warm_up: int = 200
-    decay: float = 0.4
-    """The learning rate falls over this last part of the steps."""
-    weight_decay: float = 0.05
-    clip: float = 1.0
-    shift: int = 2
-    smoothing: float = 0.75
-    seed: int = 0
-    threads: int = 2
-    size: Size = field(default_factory=Size)
-    weights: Weights = field(default_factory=Weights)
-
-    def rate(self, step: int) -> float:
-        """Learning rate at a step: warm-up, constant, cosine fall."""
-        if step < self.warm_up:
-            return self.learning_rate * (step + 1) / self.warm_up
-        start = (1 - self.decay) * self.steps
-        part = min(max((step - start) / (self.steps - start), 0.0), 1.0)
-        return self.learning_rate * (0.02 + 0.98 * 0.5 * (1 + float(np.cos(np.pi * part))))
+FORGET = 0.98
+"""The reported loss is a running mean with this memory."""
 
 
-def make_vocabulary() -> Vocabulary:
-    """The vocabulary of the simulated arm's instructions and thoughts."""
-    spoken = {word for task in TASKS.values() for text in task.instructions for word in text.split()}
-    return Vocabulary(words=tuple(sorted(spoken | set(words()))), grid=GRID)
+def fit(
+    data: Dataset,
+    output: Path,
+    start: Start,
+    recipe: Recipe,
+    *,
+    save_every: int = 500,
+    workers: int = 0,
+    memory: int = MEMORY,
+    report: Report,
+) -> None:
+    """Fit `start` on `data` and write the checkpoint `output`; goes on from `output/resume` when that is there.
 
-
-def make_contract(vocabulary: Vocabulary, name: str) -> Contract:
-    """The contract of a policy for the simulated arm."""
-    return arm_contract(
-        vocabulary,
-        name=name,
-        camera=CAMERA,
-        image_size=WorkspaceCamera.size,
-        instructions=[task.instructions[0] for task in TASKS.values()],
-    )
-
-
-def fit(data: Path, output: Path, recipe: Recipe, *, name: str, save_every: int = 500, report: Report) -> None:
-    """Fit on `data` and write the checkpoint `output`; continues from `output/resume` when that is there."""
-    torch.set_num_threads(recipe.threads)
+    Every `save_every` steps, and at the end, the fit is validated on held-out episodes and saved. `workers` processes
+    read ahead (0: none); data of up to `memory` bytes of images are kept once read.
+    """
     torch.set_flush_denormal(True)
-    vocabulary = make_vocabulary()
-    contract = make_contract(vocabulary, name)
-    tokenizer = vocabulary.tokenizer()
-    samples, held_out = read_split(data, contract, tokenizer)
-    model = build_model(model_config(recipe.size, vocabulary, WorkspaceCamera.size), vocabulary, recipe.seed)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay
-    )
-    first = resume(output / "resume", model, optimizer)
-    parameters = sum(p.numel() for p in model.parameters())
-    report({"decisions": len(samples), "held_out": len(held_out), "parameters": parameters, "first_step": first})
-    table = smoothed_targets(
-        vocabulary.size,
-        [(vocabulary.first_action, ACTION_BINS), (vocabulary.first_grid, GRID)],
-        recipe.smoothing,
-    )
+    accelerator = Accelerator()
+    main, sharded = accelerator.is_main_process, accelerator.distributed_type == DistributedType.FSDP
+    say: Report = report if main else lambda _: None
+    contract, tokenizer = start.contract, start.tokenizer
+    parts = data.split()
+    fitted = Samples(parts[0], contract, tokenizer, memory)
+    held_out = Samples(parts[1], contract, tokenizer, memory) if len(parts[1]) else None
+    family = family_of(start.model.config)
+    composer = Composer(contract, family.image_tokens(start.model.config), recipe.weights, recipe.follow, recipe.packed)
+    cross_entropy = SmoothedCrossEntropy(ordered_ids(contract, tokenizer), recipe.smoothing)
+    network: Any = HybridNetwork(start.model, cross_entropy).train()
+    trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    parameters = sum(parameter.numel() for parameter in trained)
+    adam = torch.optim.AdamW(trained, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay)
+    network, optimizer = accelerator.prepare(network, adam)
+    fixed = {key: value for key, value in asdict(recipe).items() if key not in FREE}
+    progress = resume(output, network, adam, fixed)
+    first = progress.step
+    say({"decisions": len(fitted), "held_out": len(parts[1]), "parameters": parameters, "first_step": first})
+    batches = Batches(fitted, composer, recipe, accelerator.process_index, accelerator.num_processes)
+    loader = DataLoader(batches, batch_size=None, sampler=itertools.count(first), num_workers=workers)
     began = time.monotonic()
-    running = 0.0
-    for step in range(first, recipe.steps):
-        # A generator for each step, so that a resumed fit draws what an unbroken one would have drawn.
-        random = np.random.default_rng([recipe.seed, step])
+    ahead = iter(loader)
+    while recipe.spent(progress.step, progress.positions) < 1:
+        tensors, mine = next(ahead)
+        positions = progress.positions + int(_over_processes(accelerator, float(mine), "sum"))
         for group in optimizer.param_groups:
-            group["lr"] = recipe.rate(step)
-        chosen = random.integers(0, len(samples), recipe.batch)
-        sequences = [samples.draw(int(index), recipe.weights, random) for index in chosen]
-        batch = pack(sequences, image_tokens(contract, recipe.size.patch))
-        weights = token_weights(batch.targets, batch.weights, contract, recipe.weights)
-        batch = replace(batch, weights=weights)
-        camera = contract.cameras[0]
-        pixels = normalise(shift(samples.images[chosen], recipe.shift, random), camera.mean, camera.std)
-        logits = target_logits(model, hidden_states(model, pixels, batch), batch)
-        loss = hybrid_loss(logits, batch, table)
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
+            group["lr"] = recipe.rate(recipe.spent(progress.step + 1, positions))
+        loss = network(*(tensor.to(accelerator.device) for tensor in tensors))
+        value = _over_processes(accelerator, loss.item(), "mean")
+        optimizer.zero_grad()
+        accelerator.backward(loss)
+        norm = float(accelerator.clip_grad_norm_(network.parameters(), recipe.clip))
+        if not math.isfinite(value) or not math.isfinite(norm):
+            raise HytError(
+                f"fit at step {progress.step + 1}",
+                expected="a finite loss and gradient",
+                received=f"loss {value}, gradient norm {norm}",
+                remedy="lower the learning rate and run again: it goes on from the last save",
+            )
         optimizer.step()
-        running = 0.98 * running + 0.02 * loss.item()
-        if (step + 1) % max(save_every // 5, 1) == 0:
-            seconds = (time.monotonic() - began) / (step + 1 - first)
-            loss_now = running / (1 - 0.98 ** (step + 1 - first))
-            report({"step": step + 1, "loss": round(loss_now, 4), "s_per_step": round(seconds, 3)})
-        if (step + 1) % save_every == 0 or step + 1 == recipe.steps:
-            report({"step": step + 1, **validate(model, held_out)})
-            save_resume(output / "resume", model, optimizer, step + 1)
-            write_checkpoint(output, model, contract, vocabulary, {"step": step + 1, **asdict(recipe)})
+        progress = Progress(progress.step + 1, positions, FORGET * progress.loss + (1 - FORGET) * value)
+        step, done = progress.step, recipe.spent(progress.step, positions) >= 1
+        if step % max(save_every // 5, 1) == 0 or done:
+            seconds = (time.monotonic() - began) / (step - first)
+            mean = progress.loss / (1 - FORGET**step)
+            say({"step": step, "positions": positions, "loss": round(mean, 4), "s_per_step": round(seconds, 3)})
+        if step % save_every == 0 or done:
+            if held_out is not None:
+                errors = validate(network, held_out, composer, accelerator.device, quantised=not sharded)
+                say({"step": step, **errors})
+            save(output, network, adam, progress, fixed, write=main)
+            described = {**vars(progress), **asdict(recipe)}
+            write_checkpoint(output, network, contract, tokenizer, described, write=main)
+            accelerator.wait_for_everyone()
+
+
+def _over_processes(accelerator: Accelerator, value: float, reduction: str) -> float:
+    """The sum or mean of a number over all processes."""
+    if accelerator.num_processes == 1:
+        return value
+    number = torch.tensor(value, dtype=torch.float64, device=accelerator.device)
+    return float(accelerator.reduce(number, reduction))

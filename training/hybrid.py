@@ -1,154 +1,133 @@
-"""The HyT objective (arXiv 2510.00600) on packed sequences: act, think and follow from one network.
+"""The HyT objective (arXiv 2510.00600): each data point is trained in one modality, drawn by weight.
 
-    act:    prefix(image, state, instruction)      <act>    a1 .. aK
-    think:  prefix(image, state, instruction)      <think>  t1 .. tn </think> a1 .. aK
-    follow: prefix(image, state, sub-instruction)  <follow> a1 .. aK        the instruction is not seen
+    act:    prefix(images, state, instruction)  <act>    a1 .. aK
+    think:  prefix(images, state, instruction)  <think>  t1 .. tn </think> a1 .. aK
+    follow: prefix(images, state, thought)      <follow> a1 .. aK        the instruction is not seen
 
-The prefix is bidirectional, what follows it is causal. act and think of one data point share their prefix in one
-sequence: a block mask keeps each from seeing the other, so the shared prefix is computed
-once.
+Only what is generated is trained. A plain VLA is this objective with the weights (1, 0, 0), ECoT with (0, 1, 0). A data
+point without a thought can only act: the weights are renormalised over what it can do, and a point that can do nothing
+of what is asked is left out.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from transformers import PaliGemmaForConditionalGeneration
 
-Ids = list[int]
+from hyt.errors import InputError
+from hyt.runtime.contract import Contract, ImageSegment, StateSegment, TokenSegment
+from hyt.training.packing import IMAGE_SLOT, Branch, Ids, Sequence, continuation
+from hyt.training.samples import Example
 
-IGNORED = -1
-"""Target of a position whose output is not trained."""
+MODALITIES = ("act", "think", "follow")
 
-PREFIX_BRANCH, PADDING_BRANCH = 0, -1
-
-
-@dataclass(frozen=True)
-class Branch:
-    """A continuation of a prefix: the tag and tokens that are fed, and the token to predict at each position."""
-
-    inputs: Ids
-    targets: Ids
-    weight: float
+METHODS = {"vla": (1.0, 0.0, 0.0), "ecot": (0.0, 1.0, 0.0), "hyt": (0.25, 0.5, 0.25)}
+"""Weights of act, think and follow by the name of the method."""
 
 
 @dataclass(frozen=True)
-class Sequence:
-    """One prefix (without its image tokens) and the branches that continue it."""
+class Weights:
+    """How often each modality is drawn, and what a generated token weighs in the loss."""
 
-    prefix: Ids
-    branches: tuple[Branch, ...]
+    act: float = 0.25
+    think: float = 0.5
+    follow: float = 0.25
+    thought_token: float = 0.2
+    action_token: float = 1.0
+
+    def __post_init__(self) -> None:
+        values = (self.act, self.think, self.follow, self.thought_token, self.action_token)
+        if not all(math.isfinite(v) and v >= 0 for v in values) or self.act + self.think + self.follow <= 0:
+            raise InputError(
+                "weights", expected="numbers of at least 0, not all of the modalities 0", received=f"{values}"
+            )
+
+    def of(self, has_thought: bool) -> tuple[float, float, float]:
+        """Probabilities of act, think and follow for a data point; all 0 when it can do nothing that is asked."""
+        think, follow = (self.think, self.follow) if has_thought else (0.0, 0.0)
+        total = self.act + think + follow
+        return (self.act / total, think / total, follow / total) if total else (0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
-class Batch:
-    """Sequences as arrays; B sequences of L positions, the first `image_tokens` of each being the image.
+class FollowShares:
+    """What `follow` is given: the whole thought, its sub-instruction, or only the motion in it (`move up`)."""
 
-    ids (B, L) int64, 0 at image positions; positions (B, L) int64; branch (B, L) int64: 0 prefix, 1.. branches, -1
-    padding; targets (B, L) int64, IGNORED where nothing is trained; weights (B, L) float32.
-    """
-
-    ids: torch.Tensor
-    positions: torch.Tensor
-    branch: torch.Tensor
-    targets: torch.Tensor
-    weights: torch.Tensor
+    thought: float = 0.3
+    sub_instruction: float = 0.5
+    motion: float = 0.2
 
 
-def continuation(tag: int, tokens: Ids, weights: float) -> Branch:
-    """The branch that starts with `tag` and is trained to produce `tokens`."""
-    return Branch(inputs=[tag, *tokens[:-1]], targets=tokens, weight=weights)
+def prefix(example: Example, text: Ids, contract: Contract, image_tokens: int) -> Ids:
+    """Token ids of a prefix as the contract's prompt says, `image_tokens` slots for each camera."""
+    ids: Ids = []
+    for segment in contract.prompt:
+        if isinstance(segment, ImageSegment):
+            ids += [IMAGE_SLOT] * image_tokens
+        elif isinstance(segment, TokenSegment):
+            ids.append(segment.id)
+        elif isinstance(segment, StateSegment):
+            ids += example.state_ids
+        else:
+            ids += text
+    return ids
 
 
-def pack(sequences: list[Sequence], image_tokens: int) -> Batch:
-    """Lay sequences out as one padded batch; branches of one sequence share positions, as each follows the prefix."""
-    length = max(image_tokens + len(s.prefix) + sum(len(b.inputs) for b in s.branches) for s in sequences)
-    shape = (len(sequences), length)
-    ids = np.zeros(shape, np.int64)
-    positions = np.zeros(shape, np.int64)
-    branch = np.full(shape, PADDING_BRANCH, np.int64)
-    targets = np.full(shape, IGNORED, np.int64)
-    weights = np.zeros(shape, np.float32)
-    for row, sequence in enumerate(sequences):
-        end = image_tokens + len(sequence.prefix)
-        ids[row, image_tokens:end] = sequence.prefix
-        positions[row, :end] = np.arange(end)
-        branch[row, :end] = PREFIX_BRANCH
-        start = end
-        for number, part in enumerate(sequence.branches, start=1):
-            stop = start + len(part.inputs)
-            ids[row, start:stop] = part.inputs
-            positions[row, start:stop] = end + np.arange(stop - start)
-            branch[row, start:stop] = number
-            targets[row, start:stop] = part.targets
-            weights[row, start:stop] = part.weight
-            start = stop
-    return Batch(*(torch.from_numpy(a) for a in (ids, positions, branch, targets, weights)))
+def branch(example: Example, modality: str, contract: Contract, weights: Weights, share: float = 1.0) -> Branch:
+    """What is generated in one modality; token weights are multiplied by `share`."""
+    tag = getattr(contract.modalities, modality)
+    actions, action_weights = example.action_ids, [share * weights.action_token] * len(example.action_ids)
+    if modality != "think":
+        return continuation(tag, actions, action_weights)
+    assert example.thought is not None
+    thought = [*example.thought, contract.thought.end_id]
+    return continuation(tag, thought + actions, [share * weights.thought_token] * len(thought) + action_weights)
 
 
-def attention_mask(branch: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    """Additive mask (B, 1, L, L) float32: the prefix sees the prefix; a branch sees the prefix and its own past.
+@dataclass(frozen=True)
+class Composer:
+    """Turns examples into training sequences for one contract."""
 
-    It is explicit because transformers' PaliGemma without labels makes the whole input bidirectional.
-    """
-    to_prefix = (branch == PREFIX_BRANCH)[:, None, :]
-    same = branch[:, :, None] == branch[:, None, :]
-    past = positions[:, :, None] >= positions[:, None, :]
-    # Padding sees itself, so that no row of the softmax is empty.
-    seen = torch.where((branch == PREFIX_BRANCH)[:, :, None], to_prefix, to_prefix | (same & past))
-    mask = torch.full(seen.shape, torch.finfo(torch.float32).min).masked_fill(seen, 0.0)
-    return mask[:, None]
+    contract: Contract
+    image_tokens: int
+    weights: Weights
+    shares: FollowShares
+    packed: bool = False
+    """act and think of a data point on one shared prefix, weighted by their share, in place of one drawn."""
 
+    def acting(self, example: Example, modality: str) -> Sequence:
+        """act or think behind the instruction."""
+        return self._behind(example, example.instruction, branch(example, modality, self.contract, self.weights))
 
-def smoothed_targets(vocab_size: int, ordered: list[tuple[int, int]], width: float) -> torch.Tensor:
-    """Target distributions (vocab, vocab): one-hot for words, a Gaussian of `width` bins within each ordered id range.
+    def following(self, example: Example, text: Ids) -> Sequence:
+        """follow behind a thought, or part of one, in place of the instruction."""
+        return self._behind(example, text, branch(example, "follow", self.contract, self.weights))
 
-    `ordered` lists (first id, count) of ranges whose neighbours mean nearly the same (action bins, image coordinates).
-    """
-    table = torch.eye(vocab_size)
-    for first, count in ordered:
-        position = torch.arange(count, dtype=torch.float32)
-        near = torch.exp(-0.5 * ((position[:, None] - position[None]) / width) ** 2)
-        table[first : first + count, first : first + count] = near / near.sum(1, keepdim=True)
-    return table
+    def both(self, example: Example) -> Sequence:
+        """act and think on one prefix, weighted by their shares, so that their mean is that of drawing one."""
+        act, think, _ = self.weights.of(example.thought is not None)
+        parts = [
+            branch(example, modality, self.contract, self.weights, share / (act + think))
+            for modality, share in (("act", act), ("think", think))
+            if share > 0
+        ]
+        return self._behind(example, example.instruction, *parts)
 
+    def draw(self, example: Example, random: np.random.Generator) -> Sequence:
+        """One training sequence of a data point; its modality is the first thing drawn from `random`."""
+        modality = MODALITIES[random.choice(3, p=self.weights.of(example.thought is not None))]
+        if modality == "follow":
+            return self.following(example, self.follow_text(example, random))
+        return self.both(example) if self.packed else self.acting(example, modality)
 
-def hidden_states(model: PaliGemmaForConditionalGeneration, pixels: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """Final hidden states (B, L, hidden) of a PaliGemma model for normalised pixels (B, 3, H, W)."""
-    inner = model.model
-    images = inner.get_image_features(pixels)
-    embeddings = inner.get_input_embeddings()(batch.ids)
-    embeddings = torch.cat([images.to(embeddings.dtype), embeddings[:, images.shape[1] :]], dim=1)
-    mask = attention_mask(batch.branch, batch.positions)
-    output = inner.language_model(
-        inputs_embeds=embeddings,
-        attention_mask={"full_attention": mask, "sliding_attention": mask},
-        position_ids=batch.positions,
-        use_cache=False,
-    )
-    states: torch.Tensor = output.last_hidden_state
-    return states
+    def follow_text(self, example: Example, random: np.random.Generator) -> Ids:
+        """What to follow: a part of the thought by its share, or the next longer one where there is no such part."""
+        texts = [text for text in (example.thought, example.sub_instruction, example.motion) if text is not None]
+        shares = np.array([self.shares.thought, self.shares.sub_instruction, self.shares.motion])
+        chosen = int(random.choice(3, p=shares / shares.sum()))
+        return texts[min(chosen, len(texts) - 1)]
 
-
-def target_logits(model: PaliGemmaForConditionalGeneration, states: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """Soft-capped logits (N, vocab) at the N positions that have a target."""
-    logits = model.lm_head(states[batch.targets != IGNORED])
-    cap = model.config.text_config.final_logit_softcapping
-    capped: torch.Tensor = cap * torch.tanh(logits / cap) if cap else logits
-    return capped
-
-
-def hybrid_loss(logits: torch.Tensor, batch: Batch, smoothed: torch.Tensor) -> torch.Tensor:
-    """Cross entropy at the target positions, weighted by position and divided by the number of sequences."""
-    chosen = batch.targets != IGNORED
-    loss = torch.nn.functional.cross_entropy(logits, smoothed[batch.targets[chosen]], reduction="none")
-    return (loss * batch.weights[chosen]).sum() / len(batch.ids)
-
-
-def normalise(images: npt.NDArray[np.uint8], mean: tuple[float, ...], std: tuple[float, ...]) -> torch.Tensor:
-    """uint8 images (B, H, W, 3) to normalised float32 pixels (B, 3, H, W)."""
-    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
-    return (pixels - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+    def _behind(self, example: Example, text: Ids, *branches: Branch) -> Sequence:
+        return Sequence(prefix(example, text, self.contract, self.image_tokens), branches)

@@ -36,6 +36,24 @@ class Size:
     context: int = 256
 
 
+SIZES = {
+    "small": Size(),
+    "tiny": Size(
+        hidden=128,
+        layers=4,
+        heads=4,
+        kv_heads=2,
+        head_dim=32,
+        feed_forward=384,
+        vision_hidden=128,
+        vision_layers=2,
+        vision_heads=4,
+        vision_feed_forward=320,
+    ),
+}
+"""By name: the shipped policy's, and one for studies that train many policies on few cores."""
+
+
 def model_config(size: Size, vocabulary: Vocabulary, image_size: int) -> PaliGemmaConfig:
     """A model's configuration; the sliding window spans the context, as PaliGemma's prefix path does not apply it."""
     text: dict[str, Any] = {

@@ -1,171 +1,161 @@
-"""Demonstrations as training sequences: every decision in memory, one sequence drawn for each data point of a batch."""
+"""Decisions of a dataset as the token ids that a contract describes: kept once read, or streamed if they are many."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models
 
-from hyt.errors import CheckpointError, DatasetError
-from hyt.runtime.contract import Contract, bin_of
-from hyt.simulation.camera import CAMERA
-from hyt.simulation.tasks import TASKS
-from hyt.training.data import Dataset, open_dataset
-from hyt.training.data.arm import UNITS
-from hyt.training.episodes import Episode
-from hyt.training.hybrid import Ids, Sequence, continuation
-from hyt.training.vocabulary import BOS, NEWLINE, UNK
+from hyt.errors import CheckpointError, InputError
+from hyt.runtime.contract import Contract, TextSegment, bin_of
+from hyt.training.data import Decision
+from hyt.training.packing import Ids
+
+MEMORY = 4 << 30
+"""Bytes of images up to which the examples of a dataset are kept."""
+
+
+class Decisions(Protocol):
+    """What is read: a dataset, or any other sequence of decisions."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int, /) -> Decision: ...
 
 
 @dataclass(frozen=True)
-class Weights:
-    """Sampling and loss weights of the three modalities.
+class Example:
+    """One data point: images uint8 (cameras, H, W, 3), actions float32 (steps, D) in [-1, 1], all else token ids."""
 
-    The paper samples act, think and follow with 0.25, 0.5 and 0.25. Here act and think are trained together on one
-    prefix, and `follow` is the part of the data points that are trained to follow instead; token weights balance the
-    long thought against the few action tokens.
-    """
-
-    follow: float = 0.2
-    act: float = 1.0
-    think: float = 1.0
-    thought_token: float = 0.2
-    """Weight of a thought token, relative to an action token."""
+    images: npt.NDArray[np.uint8]
+    actions: npt.NDArray[np.float32]
+    state_ids: Ids
+    action_ids: Ids
+    instruction: Ids
+    thought: Ids | None
+    sub_instruction: Ids | None
+    motion: Ids | None
+    """The part of the sub-instruction behind its last `move`, that word included."""
 
 
 class Samples:
-    """All decisions of a set of episodes; indices run over decisions.
+    """The examples of a dataset; reading one raises InputError when it does not fit the contract."""
 
-    images uint8 (N, H, W, 3); state_ids int64 (N, S); action_ids int64 (N, K).
-    """
-
-    def __init__(self, episodes: list[Episode], contract: Contract, tokenizer: Tokenizer) -> None:
-        if not episodes:
-            raise CheckpointError("training data", expected="at least one episode", received="none")
+    def __init__(self, dataset: Decisions, contract: Contract, tokenizer: Tokenizer, memory: int = MEMORY) -> None:
+        self.dataset = dataset
         self.contract = contract
-        self.tasks = [e.task for e in episodes for _ in e.actions]
-        self.images = np.concatenate([e.images for e in episodes])
-        self.actions = np.concatenate([e.actions for e in episodes])
-        self.state_ids = state_ids(contract, np.concatenate([e.states for e in episodes]))
-        self.action_ids = action_ids(contract, self.actions)
-
-        def encode(text: str) -> Ids:
-            return list(tokenizer.encode(str(text)).ids)
-
-        self.thought_ids = [encode(t) for e in episodes for t in e.thoughts]
-        self.sub_instruction_ids = [encode(t) for e in episodes for t in e.sub_instructions]
-        self.instruction_ids = {name: [encode(t) for t in task.instructions] for name, task in TASKS.items()}
-        self._motion = tokenizer.token_to_id("move")
+        self._tokenizer = tokenizer
+        self._max_text = next(s.max_tokens for s in contract.prompt if isinstance(s, TextSegment))
+        if len(dataset) == 0:
+            raise CheckpointError("training data", expected="at least one decision", received="none")
+        image_bytes = sum(camera.height * camera.width * 3 for camera in contract.cameras)
+        self.unknown_word = _unknown_word(tokenizer)
+        self._held: dict[int, Example] | None = {} if len(dataset) * image_bytes <= memory else None
 
     def __len__(self) -> int:
-        return len(self.tasks)
+        return len(self.dataset)
 
-    def prefix(self, index: int, text: Ids) -> Ids:
-        """Token ids of the prefix behind the image tokens."""
-        return [BOS, *self.state_ids[index].tolist(), *text, NEWLINE]
+    def __getitem__(self, index: int) -> Example:
+        if self._held is None:
+            return self._read(index)
+        if index not in self._held:
+            self._held[index] = self._read(index)
+        return self._held[index]
 
-    def thinking(self, index: int, instruction: Ids, weights: Weights) -> Sequence:
-        """act and think on one prefix."""
-        tags, end = self.contract.modalities, self.contract.thought.end_id
-        actions = self.action_ids[index].tolist()
-        thought = [*self.thought_ids[index], end]
-        act = continuation(tags.act, actions, weights.act)
-        think = continuation(tags.think, thought + actions, weights.think)
-        return Sequence(self.prefix(index, instruction), (act, think))
-
-    def following(self, index: int, text: Ids) -> Sequence:
-        """follow on a prefix that holds a thought, or part of one, in place of the instruction."""
-        actions = self.action_ids[index].tolist()
-        return Sequence(self.prefix(index, text), (continuation(self.contract.modalities.follow, actions, 1.0),))
-
-    def draw(self, index: int, weights: Weights, random: np.random.Generator) -> Sequence:
-        """A random training sequence of one decision."""
-        if random.random() < weights.follow:
-            return self.following(index, self.follow_text(index, random))
-        choices = self.instruction_ids[self.tasks[index]]
-        instruction = choices[random.integers(len(choices))]
-        # An unknown word now and then: real users do not know our vocabulary.
-        instruction = [UNK if random.random() < 0.02 else word for word in instruction]
-        return self.thinking(index, instruction, weights)
-
-    def follow_text(self, index: int, random: np.random.Generator) -> Ids:
-        """A whole thought, its sub-instruction, or only the motion: a person may say as little as `move up`."""
-        choice = random.random()
-        if choice < 0.3:
-            return self.thought_ids[index]
-        text = self.sub_instruction_ids[index]
-        return text if choice < 0.8 else text[text.index(self._motion) :]
-
-
-def state_ids(contract: Contract, states: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """Token ids (N, S) of states (N, S) in the contract's units."""
-    if contract.state is None:
-        return np.zeros((len(states), 0), np.int64)
-    state = contract.state
-    bins = [[bin_of(float(v), d, state.bins) for v, d in zip(row, state.dimensions, strict=True)] for row in states]
-    return np.array(bins, np.int64) + state.first_token_id
-
-
-def action_ids(contract: Contract, actions: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    """Token ids (N, K) of the bins nearest to actions (N, K) in [-1, 1]."""
-    centers = np.array(contract.action.bin_centers)
-    nearest = np.abs(actions[:, :, None] - centers).argmin(axis=2)
-    ids: npt.NDArray[np.int64] = np.array(contract.action.token_ids, np.int64)[nearest]
-    return ids
-
-
-def read_split(directory: Path, contract: Contract, tokenizer: Tokenizer) -> tuple[Samples, Samples]:
-    """Samples for fitting and for validation of the dataset in `directory`; every 25th episode is for validation."""
-    fit, held = open_dataset(directory).split()
-    return Samples(_episodes(fit), contract, tokenizer), Samples(_episodes(held), contract, tokenizer)
-
-
-def _episodes(dataset: Dataset) -> list[Episode]:
-    """All episodes of the simulated arm's dataset; raises DatasetError for one without thoughts."""
-    names = {task.instructions[0]: task.name for task in TASKS.values()}
-    episodes = []
-    for number, info in enumerate(dataset.episodes):
-        decisions = list(dataset.select([number]))
-        if info.task not in names or decisions[0].thought is None:
-            raise DatasetError(
-                f"episode {info.index}", expected="a task of the arm, with thoughts", received=f"{info.task!r}"
-            )
-        episodes.append(
-            Episode(
-                task=names[info.task],
-                seed=info.seed,
-                images=np.stack([d.images[CAMERA] for d in decisions]),
-                states=np.stack([d.state for d in decisions]),
-                actions=(np.concatenate([d.action for d in decisions]) / UNITS).astype(np.float32),
-                thoughts=np.array([d.thought for d in decisions]),
-                sub_instructions=np.array([d.sub_instruction for d in decisions]),
-            )
+    def _read(self, index: int) -> Example:
+        decision = self.dataset[index]
+        where = f"episode {decision.episode}, frame {decision.index}"
+        thought = None
+        if decision.thought is not None:
+            thought = self._encode(decision.thought, f"{where}: thought", self.contract.thought.max_tokens)
+        sub_instruction = motion = None
+        if thought is not None and decision.sub_instruction is not None:
+            text = decision.sub_instruction
+            sub_instruction = self._encode(text, f"{where}: sub-instruction", self._max_text)
+            words = text.split()
+            if "move" in words:
+                last = len(words) - 1 - words[::-1].index("move")
+                motion = self._encode(" ".join(words[last:]), f"{where}: motion", self._max_text)
+        actions = unit_actions(self.contract, decision, where)
+        return Example(
+            images=camera_images(self.contract, decision, where),
+            actions=actions,
+            state_ids=state_ids(self.contract, decision, where),
+            action_ids=action_ids(self.contract, actions),
+            instruction=self._encode(decision.instruction, f"{where}: instruction", self._max_text),
+            thought=thought,
+            sub_instruction=sub_instruction,
+            motion=motion,
         )
-    return episodes
+
+    def _encode(self, text: str, where: str, most: int) -> Ids:
+        ids: Ids = self._tokenizer.encode(text, add_special_tokens=False).ids
+        if not 0 < len(ids) <= most:
+            raise InputError(where, expected=f"1 to {most} tokens", received=f"{len(ids)} in {text!r}")
+        return ids
 
 
-def shift(images: npt.NDArray[np.uint8], most: int, random: np.random.Generator) -> npt.NDArray[np.uint8]:
-    """Each image (B, H, W, 3) shifted by up to `most` pixels; the border is repeated."""
-    padded = np.pad(images, ((0, 0), (most, most), (most, most), (0, 0)), mode="edge")
-    height, width = images.shape[1:3]
-    out = np.empty_like(images)
-    for row, (dy, dx) in enumerate(random.integers(0, 2 * most + 1, (len(images), 2))):
-        out[row] = padded[row, dy : dy + height, dx : dx + width]
-    return out
+def _unknown_word(tokenizer: Tokenizer) -> int | None:
+    """Id for words that are not known, of a word-level tokenizer; None for others, which spell every word."""
+    model = tokenizer.model
+    unknown: int | None = tokenizer.token_to_id(model.unk_token) if isinstance(model, models.WordLevel) else None
+    return unknown
 
 
-def image_tokens(contract: Contract, patch: int) -> int:
-    """Number of image tokens of all cameras, for square patches of `patch` pixels."""
-    return sum((camera.height // patch) * (camera.width // patch) for camera in contract.cameras)
+def camera_images(contract: Contract, decision: Decision, where: str) -> npt.NDArray[np.uint8]:
+    """Images (cameras, H, W, 3) in the contract's order; raises InputError for a missing camera or another shape."""
+    images = []
+    for camera in contract.cameras:
+        image = decision.images.get(camera.name)
+        expected = (camera.height, camera.width, 3)
+        if image is None or image.shape != expected or image.dtype != np.uint8:
+            received = f"cameras {sorted(decision.images)}" if image is None else f"{image.dtype} {image.shape}"
+            raise InputError(
+                f"{where}: image of camera {camera.name!r}", expected=f"uint8 {expected}", received=received
+            )
+        images.append(image)
+    return np.stack(images)
 
 
-def token_weights(targets: torch.Tensor, weights: torch.Tensor, contract: Contract, balance: Weights) -> torch.Tensor:
-    """Position weights with thought tokens (all that is no action token) weighted down."""
-    actions = torch.zeros(contract.vocab_size, dtype=torch.bool)
-    actions[list(contract.action.token_ids)] = True
-    is_action = actions[targets.clamp(min=0)]
-    return torch.where(is_action, weights, weights * balance.thought_token)
+def state_ids(contract: Contract, decision: Decision, where: str) -> Ids:
+    """One token id per state dimension, by the contract's binning."""
+    spec = contract.state
+    if spec is None:
+        return []
+    if decision.state.shape != (len(spec.dimensions),) or not np.isfinite(decision.state).all():
+        raise InputError(
+            f"{where}: state",
+            expected=f"{len(spec.dimensions)} finite numbers",
+            received=f"shape {decision.state.shape}: {decision.state.tolist()}",
+        )
+    return [
+        spec.first_token_id + bin_of(float(value), dimension, spec.bins)
+        for value, dimension in zip(decision.state, spec.dimensions, strict=True)
+    ]
+
+
+def unit_actions(contract: Contract, decision: Decision, where: str) -> npt.NDArray[np.float32]:
+    """The action chunk (steps, D) with the contract's ranges mapped to [-1, 1], clipped."""
+    spec = contract.action
+    expected = (spec.steps, len(spec.dimensions))
+    if decision.action.shape != expected or not np.isfinite(decision.action).all():
+        raise InputError(
+            f"{where}: action",
+            expected=f"finite numbers of shape {expected}",
+            received=f"shape {decision.action.shape}",
+        )
+    low = np.array([dimension.low for dimension in spec.dimensions])
+    high = np.array([dimension.high for dimension in spec.dimensions])
+    unit: npt.NDArray[np.float32] = np.clip(2 * (decision.action - low) / (high - low) - 1, -1, 1).astype(np.float32)
+    return unit
+
+
+def action_ids(contract: Contract, actions: npt.NDArray[np.float32]) -> Ids:
+    """Token ids of actions (steps, D) in [-1, 1], row-major: of the nearest bin centre."""
+    centers = np.array(contract.action.bin_centers)
+    nearest = np.abs(actions.ravel()[:, None] - centers).argmin(-1)
+    ids: Ids = np.array(contract.action.token_ids, np.int64)[nearest].tolist()
+    return ids

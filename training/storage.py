@@ -1,56 +1,152 @@
-"""What a fit leaves on disk: the checkpoint in Hugging Face layout, and the state from which it can go on."""
+"""What a fit leaves on disk: the checkpoint in Hugging Face layout, and the state from which it can go on.
+
+Files are written beside their place and moved there when complete, so that a killed fit or a full disk leaves the last
+good ones. Only the weights and `training.json` change from one save to the next.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_model_state_dict,
+    get_optimizer_state_dict,
+    set_model_state_dict,
+    set_optimizer_state_dict,
+)
 
+from hyt.errors import CheckpointError, HytError
 from hyt.runtime.contract import Contract
-from hyt.training.vocabulary import Vocabulary
+from hyt.training.network import unwrapped
+
+WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+TRAINED = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True, strict=False)
+
+MOMENTS = ("step", "exp_avg", "exp_avg_sq")
 
 
-def resume(directory: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> int:
-    """Load model and optimiser state; returns the step to go on from (0 when there is nothing to resume)."""
-    path = directory / "state.safetensors"
+@dataclass(frozen=True)
+class Progress:
+    """How far a fit has come."""
+
+    step: int = 0
+    positions: int = 0
+    loss: float = 0.0
+    """Running mean of the loss, still to be divided by 1 - 0.98 ** step."""
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[Path]:
+    """A fresh folder beside `path` to write in; the files in it then replace those in `path`, one by one."""
+    part = path / "part"
+    try:
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        yield part
+        for file in sorted(part.iterdir()):
+            with file.open("rb") as written:
+                os.fsync(written.fileno())
+        for file in sorted(part.iterdir()):
+            os.replace(file, path / file.name)
+    except (OSError, SafetensorError) as problem:
+        raise HytError(
+            f"{path}",
+            expected="room to save the fit",
+            received=str(problem),
+            remedy="free space and run the same command again: the last save is kept",
+        ) from None
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
+def save(
+    output: Path,
+    network: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    progress: Progress,
+    recipe: dict[str, Any],
+    *,
+    write: bool,
+) -> None:
+    """Save the state that `resume` reads; all processes call it, the one with `write` writes."""
+    weights: Any = get_model_state_dict(network, options=TRAINED)
+    moments: Any = get_optimizer_state_dict(network, optimizer, options=TRAINED)["state"]
+    if not write:
+        return
+    tensors: dict[str, torch.Tensor] = {}
+    for name, state in moments.items():
+        tensors[f"weight/{name}"] = weights[name].contiguous()
+        tensors |= {f"{moment}/{name}": state[moment].contiguous() for moment in MOMENTS}
+    metadata = {"progress": json.dumps(vars(progress)), "recipe": json.dumps(recipe)}
+    with _writing(output / "resume") as part:
+        save_file(tensors, part / "state.safetensors", metadata)
+
+
+def resume(
+    output: Path, network: torch.nn.Module, optimizer: torch.optim.Optimizer, recipe: dict[str, Any]
+) -> Progress:
+    """Load what `save` wrote; a fresh Progress when there is nothing.
+
+    Raises CheckpointError when the state is damaged, of another network, or of a recipe that draws other batches.
+    """
+    path = output / "resume" / "state.safetensors"
     if not path.exists():
-        return 0
-    tensors = load_file(path)
-    named = dict(model.named_parameters())
-    with torch.no_grad():
-        for key, parameter in named.items():
-            parameter.copy_(tensors[f"model/{key}"])
-            optimizer.state[parameter] = {
-                "step": tensors["step"].float(),
-                "exp_avg": tensors[f"first/{key}"],
-                "exp_avg_sq": tensors[f"second/{key}"],
-            }
-    return int(tensors["step"])
-
-
-def save_resume(directory: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int) -> None:
-    """Write what `resume` reads: safetensors, no pickle; replaced only when complete."""
-    directory.mkdir(parents=True, exist_ok=True)
-    tensors = {"step": torch.tensor(step)}
-    for key, parameter in model.named_parameters():
-        state = optimizer.state[parameter]
-        tensors |= {
-            f"model/{key}": parameter.detach().contiguous(),
-            f"first/{key}": state["exp_avg"].contiguous(),
-            f"second/{key}": state["exp_avg_sq"].contiguous(),
-        }
-    save_file(tensors, directory / "state.part")
-    (directory / "state.part").replace(directory / "state.safetensors")
+        return Progress()
+    remedy = f"name another output, or delete {path.parent} to start anew"
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+        progress, saved = Progress(**json.loads(metadata["progress"])), json.loads(metadata["recipe"])
+        tensors = load_file(path)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as problem:
+        raise CheckpointError(f"{path}", expected="a saved fit", received=str(problem), remedy=remedy) from None
+    for key, value in json.loads(json.dumps(recipe)).items():
+        if saved.get(key) != value:
+            raise CheckpointError(
+                f"{path}: {key}", expected=f"{value}, as asked", received=str(saved.get(key)), remedy=remedy
+            )
+    own: Any = get_model_state_dict(network, options=TRAINED)
+    names = [key.removeprefix("weight/") for key in tensors if key.startswith("weight/")]
+    shapes = {name: tuple(tensor.shape) for name, tensor in own.items()}
+    for name in names:
+        if shapes.get(name, tuple(tensors[f"weight/{name}"].shape)) != tuple(tensors[f"weight/{name}"].shape):
+            raise CheckpointError(
+                f"{path}: {name}",
+                expected=f"shape {shapes[name]}",
+                received=f"{tuple(tensors[f'weight/{name}'].shape)}",
+                remedy=remedy,
+            )
+    set_model_state_dict(network, {name: tensors[f"weight/{name}"] for name in names}, options=TRAINED)
+    groups = get_optimizer_state_dict(network, optimizer, options=TRAINED)["param_groups"]
+    state: Any = {name: {moment: tensors[f"{moment}/{name}"] for moment in MOMENTS} for name in names}
+    set_optimizer_state_dict(network, optimizer, {"state": state, "param_groups": groups}, options=TRAINED)
+    return progress
 
 
 def write_checkpoint(
-    output: Path, model: Any, contract: Contract, vocabulary: Vocabulary, described: dict[str, Any]
+    output: Path, network: Any, contract: Contract, tokenizer: Any, described: dict[str, Any], *, write: bool
 ) -> None:
-    """Write the checkpoint in Hugging Face layout plus `hyt.json` and the recipe."""
-    model.save_pretrained(output, safe_serialization=True)
-    vocabulary.tokenizer().save(str(output / "tokenizer.json"))
-    (output / "hyt.json").write_text(contract.model_dump_json(indent=1) + "\n", encoding="utf-8")
-    (output / "training.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")
+    """Write the checkpoint in Hugging Face layout, `hyt.json` and the recipe; all processes call it, one writes.
+
+    `network` is the prepared HybridNetwork.
+    """
+    weights: Any = get_model_state_dict(network, options=WHOLE)
+    if not write:
+        return
+    state = {name.removeprefix("model."): weight for name, weight in weights.items()}
+    with _writing(output) as part:
+        unwrapped(network).model.save_pretrained(part, state_dict=state, safe_serialization=True, max_shard_size="1TB")
+        tokenizer.save(str(part / "tokenizer.json"))
+        (part / "hyt.json").write_text(contract.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        (part / "training.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")

@@ -2,60 +2,81 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from transformers import PaliGemmaForConditionalGeneration
 
-from hyt.training.hybrid import IGNORED, hidden_states, normalise, pack, target_logits
+from hyt.training.batches import normalised_images
+from hyt.training.hybrid import Composer
+from hyt.training.network import unwrapped
+from hyt.training.packing import Sequence, pack
 from hyt.training.quantized import q4_0_weights
-from hyt.training.samples import Samples, Weights, image_tokens
+from hyt.training.samples import Example, Samples
+
+BATCH = 32
 
 
 @torch.no_grad()
-def validate(model: PaliGemmaForConditionalGeneration, samples: Samples, limit: int = 512) -> dict[str, float]:
+def validate(
+    network: Any,
+    samples: Samples,
+    composer: Composer,
+    device: torch.device,
+    *,
+    quantised: bool = True,
+    limit: int = 512,
+) -> dict[str, float]:
     """Mean absolute action error in each modality, in [-1, 1] units, teacher forced (think: given the true thought).
 
-    `thought` is the part of thought tokens predicted exactly; `q4_...` are the same with weights rounded to Q4_0.
+    `thought` is the part of thought tokens predicted exactly; `q4_...` are the same with weights rounded to Q4_0 (when
+    `quantised`; sharded weights cannot be). `network` is the prepared HybridNetwork. Modalities that no held-out data
+    point has are left out.
     """
     indices = np.linspace(0, len(samples) - 1, min(limit, len(samples))).astype(int)
+    examples = [samples[int(index)] for index in indices]
+    network.eval()
     result: dict[str, float] = {}
-    for name, weights in (("", nullcontext()), ("q4_", q4_0_weights(model))):
+    contexts: dict[str, AbstractContextManager[None]] = {"": nullcontext()}
+    if quantised:
+        contexts["q4_"] = q4_0_weights(unwrapped(network).model)
+    for name, weights in contexts.items():
         with weights:
-            result |= {name + key: value for key, value in _errors(model, samples, indices).items()}
-    return {key: round(value, 4) for key, value in result.items()}
+            for modality in ("act", "think", "follow"):
+                errors = _errors(network, samples, composer, modality, examples, device)
+                result |= {name + key: round(value, 4) for key, value in errors.items()}
+    network.train()
+    return result
 
 
 def _errors(
-    model: PaliGemmaForConditionalGeneration, samples: Samples, indices: npt.NDArray[np.int64]
+    network: Any, samples: Samples, composer: Composer, modality: str, examples: list[Example], device: torch.device
 ) -> dict[str, float]:
     contract = samples.contract
-    tokens = image_tokens(contract, model.config.vision_config.patch_size)
-    first, bins = contract.action.token_ids[0], len(contract.action.token_ids)
+    action_ids = torch.tensor(contract.action.token_ids)
     centers = np.array(contract.action.bin_centers)
-    camera = contract.cameras[0]
-    errors: dict[str, list[float]] = {"act": [], "think": [], "follow": []}
-    right: list[float] = []
-    count = len(contract.action.dimensions) * contract.action.steps
-    for chosen in np.array_split(indices, max(len(indices) // 32, 1)):
-        pixels = normalise(samples.images[chosen], camera.mean, camera.std)
-        both = [samples.thinking(int(i), samples.instruction_ids[samples.tasks[i]][0], Weights()) for i in chosen]
-        follow = [samples.following(int(i), samples.sub_instruction_ids[i]) for i in chosen]
-        for sequences in (both, follow):
-            batch = pack(sequences, tokens)
-            logits = target_logits(model, hidden_states(model, pixels, batch), batch).numpy()
-            targets = batch.targets[batch.targets != IGNORED].numpy()
-            start = 0
-            for i, sequence in zip(chosen, sequences, strict=True):
-                for number, branch in enumerate(sequence.branches):
-                    stop = start + len(branch.targets)
-                    picked = centers[logits[stop - count : stop, first : first + bins].argmax(1)]
-                    error = float(np.abs(picked - samples.actions[i].ravel())[:3].mean())
-                    name = "follow" if sequences is follow else ("act", "think")[number]
-                    errors[name].append(error)
-                    if name == "think":
-                        right.extend(logits[start : stop - count].argmax(1) == targets[start : stop - count])
-                    start = stop
-    return {**{name: float(np.mean(values)) for name, values in errors.items()}, "thought": float(np.mean(right))}
+    errors: list[float] = []
+    right: list[bool] = []
+    chosen = [example for example in examples if modality == "act" or example.thought is not None]
+    for start in range(0, len(chosen), BATCH):
+        part = chosen[start : start + BATCH]
+        sequences = [_sequence(composer, modality, example) for example in part]
+        batch = pack(sequences, normalised_images(samples, np.stack([example.images for example in part])))
+        logits = network(*(tensor.to(device) for tensor in batch)).float().cpu()
+        for example, rows in zip(part, logits.split([len(s.branches[0].targets) for s in sequences]), strict=True):
+            actions = len(example.action_ids)
+            picked = centers[rows[-actions:][:, action_ids].argmax(1).numpy()]
+            errors.append(float(np.abs(picked - example.actions.ravel()).mean()))
+            if modality == "think" and example.thought is not None:
+                said = rows[:-actions].argmax(1).tolist()
+                right += [a == b for a, b in zip(said, [*example.thought, contract.thought.end_id], strict=True)]
+    result = {modality: float(np.mean(errors))} if errors else {}
+    return result | ({"thought": float(np.mean(right))} if right else {})
+
+
+def _sequence(composer: Composer, modality: str, example: Example) -> Sequence:
+    if modality == "follow":
+        assert example.thought is not None
+        return composer.following(example, example.sub_instruction or example.thought)
+    return composer.acting(example, modality)

@@ -82,6 +82,14 @@ class Vocabulary:
         return tokenizer
 
 
+def ordered_ids(contract: Contract, tokenizer: Tokenizer) -> list[list[int]]:
+    """Ranges of ids whose neighbours mean nearly the same: the action bins, and image coordinates `<p00>` if any."""
+    grid: list[int] = []
+    while (id := tokenizer.token_to_id(f"<p{len(grid):02d}>")) is not None:
+        grid.append(id)
+    return [list(contract.action.token_ids), grid] if grid else [list(contract.action.token_ids)]
+
+
 def arm_contract(
     vocabulary: Vocabulary, *, name: str, camera: str, image_size: int, instructions: list[str]
 ) -> Contract:

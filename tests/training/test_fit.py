@@ -11,50 +11,41 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
-from training_data import random_episode, write_episode
+from training_data import write_dataset
 from transformers import PaliGemmaForConditionalGeneration
 
 from hyt.runtime.contract import read_contract
-from hyt.training.data import DatasetWriter
-from hyt.training.data.arm import ARM
-from hyt.training.fit import Recipe, fit, make_contract, make_vocabulary
+from hyt.training.data import open_dataset
+from hyt.training.fit import fit
 from hyt.training.model import Size
+from hyt.training.recipe import Recipe
+from hyt.training.start import Start, checkpoint_start, make_contract, make_vocabulary, random_start
 
-TINY = Recipe(
-    steps=20,
-    batch=4,
-    warm_up=5,
-    threads=1,
-    size=Size(
-        hidden=32,
-        layers=2,
-        heads=2,
-        kv_heads=1,
-        head_dim=16,
-        feed_forward=32,
-        vision_hidden=32,
-        vision_layers=1,
-        vision_heads=2,
-        vision_feed_forward=32,
-        patch=64,
-    ),
+TINY = Recipe(steps=20, batch=4, warm_up=0.25)
+SIZE = Size(
+    hidden=32,
+    layers=2,
+    heads=2,
+    kv_heads=1,
+    head_dim=16,
+    feed_forward=32,
+    vision_hidden=32,
+    vision_layers=1,
+    vision_heads=2,
+    vision_feed_forward=32,
+    patch=64,
 )
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("episodes")
-    random = np.random.default_rng(0)
-    fitted, held_out = (random_episode(random, "drawer-open-v3", 12), random_episode(random, "drawer-open-v3", 6))
-    for number in range(25):  # the last is for validation
-        write_episode(directory, held_out if number == 24 else fitted, number)
-    DatasetWriter(directory, ARM).pack()
-    return directory
+    return write_dataset(tmp_path_factory.mktemp("data"))
 
 
-def run(data: Path, output: Path, recipe: Recipe) -> list[dict[str, Any]]:
+def run(data: Path, output: Path, recipe: Recipe, start: Start | None = None, **options: Any) -> list[dict[str, Any]]:
     reports: list[dict[str, Any]] = []
-    fit(data, output, recipe, name="tiny", save_every=recipe.steps, report=reports.append)
+    options = {"save_every": recipe.steps, "report": reports.append} | options
+    fit(open_dataset(data), output, start or random_start(SIZE, "tiny", recipe.seed), recipe, **options)
     return reports
 
 
@@ -75,8 +66,8 @@ def test_the_checkpoint_is_read_by_transformers_and_carries_its_contract(data: P
 
 
 def test_a_resumed_fit_ends_where_an_unbroken_one_ends(data: Path, tmp_path: Path) -> None:
-    recipe = replace(TINY, decay=1.0)
-    fit(data, tmp_path / "whole", recipe, name="tiny", save_every=5, report=lambda _: None)
+    recipe = replace(TINY, warm_up=0.0, decay=1.0)
+    run(data, tmp_path / "whole", recipe, save_every=5)
 
     class StoppedError(Exception):
         pass
@@ -86,27 +77,38 @@ def test_a_resumed_fit_ends_where_an_unbroken_one_ends(data: Path, tmp_path: Pat
             raise StoppedError
 
     with pytest.raises(StoppedError):
-        fit(data, tmp_path / "broken", recipe, name="tiny", save_every=5, report=stop_at_ten)
-    fit(data, tmp_path / "broken", recipe, name="tiny", save_every=5, report=lambda _: None)
+        run(data, tmp_path / "broken", recipe, save_every=5, report=stop_at_ten)
+    run(data, tmp_path / "broken", recipe, save_every=5)
     whole, broken = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "broken"))
     assert whole.keys() == broken.keys()
     for key, value in whole.items():
         np.testing.assert_array_equal(value, broken[key], err_msg=key)
 
 
-def test_the_learning_rate_warms_up_stays_and_falls() -> None:
-    recipe = Recipe(steps=1000, learning_rate=1.0, warm_up=100, decay=0.4)
-    assert recipe.rate(0) == pytest.approx(0.01)
-    assert recipe.rate(100) == recipe.rate(599) == 1.0
-    assert recipe.rate(800) == pytest.approx(0.51)
-    assert 0.02 <= recipe.rate(999) < 0.021
+def test_a_fit_starts_from_the_weights_of_a_checkpoint_with_a_fresh_optimiser(data: Path, tmp_path: Path) -> None:
+    run(data, tmp_path / "first", TINY)
+    start = checkpoint_start(tmp_path / "first")
+    assert start.contract.name == "tiny"
+    recipe = replace(TINY, steps=1, learning_rate=1e-9, packed=True)
+    reports = run(data, tmp_path / "second", recipe, start)
+    assert reports[0]["first_step"] == 0
+    first, second = (load_file(tmp_path / name / "model.safetensors") for name in ("first", "second"))
+    for key, value in first.items():
+        np.testing.assert_allclose(value, second[key], atol=1e-6, err_msg=key)
+
+
+def test_a_budget_of_positions_ends_the_fit_when_it_is_spent(data: Path, tmp_path: Path) -> None:
+    reports = run(data, tmp_path / "fit", replace(TINY, positions=1500), save_every=5)
+    spent = [r["positions"] for r in reports if "positions" in r]
+    assert spent[-1] >= 1500
+    assert spent[-2] < 1500
 
 
 def test_the_model_starts_the_same_for_the_same_seed() -> None:
     from hyt.training.model import build_model, model_config
 
     vocabulary = make_vocabulary()
-    config = model_config(TINY.size, vocabulary, 128)
+    config = model_config(SIZE, vocabulary, 128)
     first, second, other = (build_model(config, vocabulary, seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert not all(torch.equal(first[key], other[key]) for key in first)

@@ -1,182 +1,203 @@
-"""Packed training sequences give what the model computes when it is run token by token on a robot."""
+"""Modalities are drawn by their weights, follow never sees the instruction, and the loss is that of a naive reading."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
-from transformers import PaliGemmaForConditionalGeneration
+from training_data import random_decisions
 
-from hyt.training.hybrid import (
-    IGNORED,
-    Sequence,
-    continuation,
-    hidden_states,
-    hybrid_loss,
-    normalise,
-    pack,
-    smoothed_targets,
-    target_logits,
-)
+from hyt.errors import InputError
+from hyt.training.batches import normalised_images
+from hyt.training.hybrid import METHODS, Composer, FollowShares, Weights
+from hyt.training.loss import SmoothedCrossEntropy
 from hyt.training.model import Size, build_model, model_config
-from hyt.training.vocabulary import ACT, BOS, IMAGE, NEWLINE, THINK, THOUGHT_END, Vocabulary
+from hyt.training.network import HybridNetwork
+from hyt.training.packing import IMAGE_SLOT, Sequence, pack
+from hyt.training.samples import Example, Samples
+from hyt.training.start import make_contract, make_vocabulary
+from hyt.training.vocabulary import BOS, IMAGE, NEWLINE, ordered_ids
 
-TOLERANCE = 2e-5  # float32 sums in another order
-
+VOCABULARY = make_vocabulary()
+CONTRACT = make_contract(VOCABULARY, "test")
+TOKENIZER = VOCABULARY.tokenizer()
+SAMPLES = Samples(random_decisions(0, 12, thoughts=0.75), CONTRACT, TOKENIZER)
+THINKING = next(example for example in map(SAMPLES.__getitem__, range(12)) if example.thought is not None)
+SILENT = next(example for example in map(SAMPLES.__getitem__, range(12)) if example.thought is None)
+TAGS = CONTRACT.modalities
+IMAGE_TOKENS = 4
 SIZE = Size(
-    hidden=48,
-    layers=3,
-    heads=3,
+    hidden=32,
+    layers=2,
+    heads=2,
     kv_heads=1,
-    head_dim=24,
-    feed_forward=64,
+    head_dim=16,
+    feed_forward=32,
     vision_hidden=32,
     vision_layers=1,
     vision_heads=2,
-    vision_feed_forward=64,
-    patch=16,
-    context=128,
+    vision_feed_forward=32,
+    patch=64,
 )
-VOCABULARY = Vocabulary(words=tuple("abcdefgh"), grid=8)
-IMAGE_SIZE = 32
-IMAGE_TOKENS = 4
+
+CHI_SQUARE = 13.8
+"""A chi-square variable with two degrees of freedom exceeds this in one case of a thousand."""
+
+TOLERANCE = 2e-5  # float32 sums in another order
+
+
+def composer(weights: Weights, *, packed: bool = False, shares: FollowShares | None = None) -> Composer:
+    return Composer(CONTRACT, IMAGE_TOKENS, weights, shares or FollowShares(), packed)
+
+
+def tag(sequence: Sequence) -> int:
+    return sequence.branches[0].inputs[0]
+
+
+@pytest.mark.parametrize("weights", [(0.25, 0.5, 0.25), (3, 1, 1), (0.1, 0.1, 0.8)])
+def test_modalities_are_drawn_as_often_as_their_weights_say(weights: tuple[float, float, float]) -> None:
+    random = np.random.default_rng(0)
+    draw = composer(Weights(*weights)).draw
+    count = 4000
+    tags = [tag(draw(THINKING, random)) for _ in range(count)]
+    observed = np.array([tags.count(id) for id in (TAGS.act, TAGS.think, TAGS.follow)])
+    expected = count * np.array(weights) / sum(weights)
+    assert ((observed - expected) ** 2 / expected).sum() < CHI_SQUARE
+
+
+def test_a_point_without_a_thought_only_acts() -> None:
+    random = np.random.default_rng(1)
+    assert {tag(composer(Weights()).draw(SILENT, random)) for _ in range(50)} == {TAGS.act}
+    assert Weights().of(False) == (1.0, 0.0, 0.0)
+    assert Weights(0, 1, 0).of(False) == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("method", "only"), [("vla", TAGS.act), ("ecot", TAGS.think)])
+def test_plain_vla_and_ecot_are_corners(method: str, only: int) -> None:
+    random = np.random.default_rng(2)
+    draw = composer(Weights(*METHODS[method])).draw
+    assert {tag(draw(THINKING, random)) for _ in range(50)} == {only}
+
+
+def test_follow_never_holds_a_word_of_the_instruction() -> None:
+    random = np.random.default_rng(3)
+    drawer = TOKENIZER.token_to_id("drawer")
+    assert drawer in THINKING.instruction
+    texts = set()
+    for _ in range(200):
+        sequence = composer(Weights(0, 0, 1)).draw(THINKING, random)
+        assert tag(sequence) == TAGS.follow
+        assert drawer not in sequence.prefix
+        start, end = sequence.prefix.index(BOS) + 1 + 4, sequence.prefix.index(NEWLINE)
+        texts.add(tuple(sequence.prefix[start:end]))
+    assert THINKING.thought
+    assert THINKING.sub_instruction
+    assert THINKING.motion
+    assert texts == {tuple(THINKING.thought), tuple(THINKING.sub_instruction), tuple(THINKING.motion)}
+
+
+def test_follow_is_given_each_part_by_its_share() -> None:
+    random = np.random.default_rng(4)
+    made = composer(Weights(), shares=FollowShares(0.2, 0.5, 0.3))
+    texts = [made.follow_text(THINKING, random) for _ in range(3000)]
+    observed = np.array([texts.count(t) for t in (THINKING.thought, THINKING.sub_instruction, THINKING.motion)])
+    expected = 3000 * np.array([0.2, 0.5, 0.3])
+    assert ((observed - expected) ** 2 / expected).sum() < CHI_SQUARE
+    bare = replace(THINKING, sub_instruction=None, motion=None)
+    assert made.follow_text(bare, random) == THINKING.thought
+
+
+def test_the_sequences_are_those_of_the_method() -> None:
+    made = composer(Weights(thought_token=0.2, action_token=3.0))
+    images = [IMAGE_SLOT] * IMAGE_TOKENS
+    actions = THINKING.action_ids
+    act, think = made.acting(THINKING, "act"), made.acting(THINKING, "think")
+    assert act.prefix == think.prefix == [*images, BOS, *THINKING.state_ids, *THINKING.instruction, NEWLINE]
+    assert act.branches[0].inputs == [TAGS.act, *actions[:-1]]
+    assert act.branches[0].targets == actions
+    assert act.branches[0].weights == [3.0] * 4
+    assert THINKING.thought is not None
+    assert think.branches[0].targets == [*THINKING.thought, CONTRACT.thought.end_id, *actions]
+    assert think.branches[0].weights == [0.2] * (len(THINKING.thought) + 1) + [3.0] * 4
+
+
+@pytest.mark.parametrize("values", [(0, 0, 0), (-1, 1, 1), (float("nan"), 1, 1), (1, float("inf"), 1)])
+def test_weights_that_are_no_weights_are_refused(values: tuple[float, float, float]) -> None:
+    with pytest.raises(InputError, match="weights; expected numbers of at least 0"):
+        Weights(*values)
 
 
 @pytest.fixture(scope="module")
-def model() -> PaliGemmaForConditionalGeneration:
-    model = build_model(model_config(SIZE, VOCABULARY, IMAGE_SIZE), VOCABULARY, seed=1).eval()
+def network() -> HybridNetwork:
+    model = build_model(model_config(SIZE, VOCABULARY, 128), VOCABULARY, seed=1)
     with torch.no_grad():  # larger than a fresh model's, so that differences show
         for parameter in model.parameters():
             parameter.mul_(2.0)
-    return model
+    return HybridNetwork(model, SmoothedCrossEntropy(ordered_ids(CONTRACT, TOKENIZER), 0.75))
 
 
-def random_ids(random: np.random.Generator, count: int) -> list[int]:
-    return [int(i) for i in random.integers(10, VOCABULARY.used, count)]
-
-
-def random_sequence(random: np.random.Generator, text: int, thought: int) -> Sequence:
-    actions = random_ids(random, 4)
-    return Sequence(
-        [BOS, *random_ids(random, text), NEWLINE],
-        (
-            continuation(ACT, actions, 1.0),
-            continuation(THINK, [*random_ids(random, thought), THOUGHT_END, *actions], 1.0),
-        ),
-    )
-
-
-def random_pixels(random: np.random.Generator, count: int) -> torch.Tensor:
-    images = random.integers(0, 256, (count, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=np.uint8)
-    return normalise(images, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-
-
-def soft_capped(model: PaliGemmaForConditionalGeneration, logits: torch.Tensor) -> torch.Tensor:
-    """Gemma 2's final soft-cap, which transformers' PaliGemma leaves out and Gemma2ForCausalLM and llama.cpp apply."""
-    cap = model.config.text_config.final_logit_softcapping
-    return cap * torch.tanh(logits / cap)
-
-
-@torch.no_grad()
-def branch_logits(
-    model: PaliGemmaForConditionalGeneration, pixels: torch.Tensor, sequences: list[Sequence]
-) -> list[torch.Tensor]:
-    batch = pack(sequences, IMAGE_TOKENS)
-    logits = target_logits(model, hidden_states(model, pixels, batch), batch)
-    return list(torch.split(logits, [len(b.targets) for s in sequences for b in s.branches]))
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_packed_branches_give_the_logits_of_cached_decoding_in_transformers(
-    model: PaliGemmaForConditionalGeneration, seed: int
-) -> None:
-    """The robot's order: prefill the bidirectional prefix, then feed the tag and one token at a time."""
-    random = np.random.default_rng(seed)
-    sequences = [random_sequence(random, text, thought) for text, thought in ((3, 5), (7, 2))]
-    pixels = random_pixels(random, 2)
-    packed = branch_logits(model, pixels, sequences)
-    for row, sequence in enumerate(sequences):
-        for number, branch in enumerate(sequence.branches):
-            ids = torch.tensor([[IMAGE] * IMAGE_TOKENS + sequence.prefix])
-            with torch.no_grad():
-                out = model(input_ids=ids, pixel_values=pixels[row : row + 1], use_cache=True)
-                logits = []
-                for offset, token in enumerate(branch.inputs):
-                    out = model(
-                        input_ids=torch.tensor([[token]]),
-                        past_key_values=out.past_key_values,
-                        use_cache=True,
-                        cache_position=torch.tensor([ids.shape[1] + offset]),
-                    )
-                    logits.append(soft_capped(model, out.logits[0, -1]))
-            torch.testing.assert_close(packed[2 * row + number], torch.stack(logits), atol=TOLERANCE, rtol=TOLERANCE)
-
-
-def test_branches_do_not_see_each_other(model: PaliGemmaForConditionalGeneration) -> None:
-    random = np.random.default_rng(5)
-    sequence = random_sequence(random, 4, 6)
-    pixels = random_pixels(random, 1)
-    together = branch_logits(model, pixels, [sequence])
-    for number, branch in enumerate(sequence.branches):
-        alone = branch_logits(model, pixels, [Sequence(sequence.prefix, (branch,))])
-        torch.testing.assert_close(alone[0], together[number], atol=TOLERANCE, rtol=TOLERANCE)
-
-
-def test_changing_a_later_token_changes_no_earlier_logit(model: PaliGemmaForConditionalGeneration) -> None:
-    random = np.random.default_rng(6)
-    sequence = random_sequence(random, 4, 6)
-    pixels = random_pixels(random, 1)
-    before = branch_logits(model, pixels, [sequence])[1]
-    think = sequence.branches[1]
-    targets = list(think.targets)
-    targets[5] = targets[5] % 30 + 11  # another token, fed at position 6
-    changed = Sequence(sequence.prefix, (sequence.branches[0], continuation(THINK, targets, 1.0)))
-    after = branch_logits(model, pixels, [changed])[1]
-    torch.testing.assert_close(before[:6], after[:6], atol=TOLERANCE, rtol=TOLERANCE)
-    assert (before[6:] - after[6:]).abs().max() > 1e-3
-
-
-def test_the_trap_without_our_mask_transformers_lets_the_tag_see_the_answer(
-    model: PaliGemmaForConditionalGeneration,
-) -> None:
-    """PaliGemma without labels is bidirectional over its whole input, which is why `attention_mask` is explicit."""
-    random = np.random.default_rng(7)
-    pixels = random_pixels(random, 1)
-    prefix = [IMAGE] * IMAGE_TOKENS + [BOS, *random_ids(random, 4), NEWLINE, ACT]
+def loss(network: HybridNetwork, examples: list[Example], sequences: list[Sequence]) -> float:
+    pixels = normalised_images(SAMPLES, np.stack([example.images for example in examples]))
     with torch.no_grad():
-        logits = [
-            model(input_ids=torch.tensor([[*prefix, answer]]), pixel_values=pixels).logits[0, len(prefix) - 1]
-            for answer in (20, 40)
-        ]
-    assert (logits[0] - logits[1]).abs().max() > 1e-3
+        return float(network.train()(*pack(sequences, pixels)))
 
 
-def test_targets_are_smoothed_along_ordered_tokens_only() -> None:
-    table = smoothed_targets(40, [(10, 9)], width=0.75)
-    torch.testing.assert_close(table.sum(1), torch.ones(40))
-    torch.testing.assert_close(table[:10, :10], torch.eye(10))
-    assert torch.equal(table.argmax(1), torch.arange(40))
-    torch.testing.assert_close(table[14, 13], table[14, 15])
-    assert float(table[10, :10].sum() + table[10, 19:].sum()) == 0.0
-    ratio = float(table[14, 15] / table[14, 14])
-    assert ratio == pytest.approx(np.exp(-0.5 / 0.75**2), rel=1e-5)
+def naive_loss(network: HybridNetwork, example: Example, sequence: Sequence) -> float:
+    """transformers on the prefix, then one forward pass a token, cross entropy in NumPy."""
+    model = network.model.eval()  # in training, transformers' PaliGemma has another mask
+    pixels = torch.from_numpy(example.images[0]).permute(2, 0, 1)[None].float() / 127.5 - 1
+    total = 0.0
+    for branch in sequence.branches:
+        ids = torch.tensor([[IMAGE if id == IMAGE_SLOT else id for id in sequence.prefix]])
+        with torch.no_grad():
+            out = model(input_ids=ids, pixel_values=pixels, use_cache=True)
+        fed = zip(branch.inputs, branch.targets, branch.weights, strict=True)
+        for place, (token, target, weight) in enumerate(fed):
+            with torch.no_grad():
+                out = model(
+                    input_ids=torch.tensor([[token]]),
+                    past_key_values=out.past_key_values,
+                    use_cache=True,
+                    cache_position=torch.tensor([len(sequence.prefix) + place]),
+                )
+            logits = 30.0 * np.tanh(out.logits[0, -1].double().numpy() / 30.0)  # Gemma 2's final soft-cap
+            log_probability = logits - np.log(np.exp(logits).sum())
+            expected = np.zeros(len(logits))
+            ordered = next((ids for ids in ordered_ids(CONTRACT, TOKENIZER) if target in ids), [target])
+            for distance, id in enumerate(ordered, start=-ordered.index(target)):
+                expected[id] = np.exp(-0.5 * (distance / 0.75) ** 2)
+            total -= weight * float((expected / expected.sum() * log_probability).sum())
+    return total
 
 
-def test_the_loss_is_the_weighted_cross_entropy_for_each_sequence() -> None:
-    random = np.random.default_rng(8)
-    sequence = Sequence([BOS, 12], (continuation(ACT, [15, 16], 2.0),))
-    batch = pack([sequence, sequence], 1)
-    logits = torch.from_numpy(random.normal(size=(4, 20)).astype(np.float32))
-    shifted = logits.numpy() - logits.numpy().max(1, keepdims=True)
-    log_probability = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
-    expected = -2.0 * sum(log_probability[i, t] for i, t in enumerate([15, 16, 15, 16])) / 2
-    assert float(hybrid_loss(logits, batch, torch.eye(20))) == pytest.approx(float(expected), rel=1e-5)
+def test_the_loss_is_that_of_a_computation_token_by_token(network: HybridNetwork) -> None:
+    made = composer(Weights())
+    assert THINKING.sub_instruction is not None
+    examples = [THINKING, THINKING, THINKING, SILENT, THINKING]
+    sequences = [
+        made.acting(THINKING, "act"),
+        made.acting(THINKING, "think"),
+        made.following(THINKING, THINKING.sub_instruction),
+        made.acting(SILENT, "act"),
+        made.both(THINKING),
+    ]
+    expected = [naive_loss(network, e, s) for e, s in zip(examples, sequences, strict=True)]
+    assert loss(network, examples, sequences) == pytest.approx(np.mean(expected), rel=TOLERANCE)
 
 
-def test_padding_and_prefix_are_not_trained() -> None:
-    short = Sequence([BOS], (continuation(ACT, [15], 1.0),))
-    long = Sequence([BOS, 11, 12, NEWLINE], (continuation(THINK, [13, 14, THOUGHT_END, 15], 1.0),))
-    batch = pack([short, long], 2)
-    assert batch.targets[0].tolist() == [IGNORED] * 3 + [15] + [IGNORED] * 6
-    assert batch.targets[1].tolist() == [IGNORED] * 6 + [13, 14, THOUGHT_END, 15]
-    assert batch.positions[1].tolist() == list(range(10))
+@pytest.mark.parametrize("weights", [Weights(), Weights(1, 2, 0), Weights(1, 0, 0), Weights(0, 1, 0)])
+def test_packing_gives_the_expectation_of_sampling(network: HybridNetwork, weights: Weights) -> None:
+    """Over the draws of one data point: sum of p(m) loss(m) = p(act or think) loss(both) + p(follow) loss(follow)."""
+    made = composer(weights)
+    act, think, follow = weights.of(True)
+    assert THINKING.motion is not None
+    following = loss(network, [THINKING], [made.following(THINKING, THINKING.motion)])
+    acting, thinking = (loss(network, [THINKING], [made.acting(THINKING, m)]) for m in ("act", "think"))
+    both = loss(network, [THINKING], [made.both(THINKING)])
+    sampled = act * acting + think * thinking + follow * following
+    assert (act + think) * both + follow * following == pytest.approx(sampled, rel=TOLERANCE)
+    random = np.random.default_rng(5)
+    tags = [tag(composer(weights, packed=True).draw(THINKING, random)) for _ in range(400)]
+    assert abs(tags.count(TAGS.follow) / 400 - follow) < 0.08

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from hyt.errors import MissingDependencyError
+from hyt.errors import InputError, MissingDependencyError
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -33,3 +36,10 @@ def needs(extra: str, missing: ImportError) -> MissingDependencyError:
         received=str(missing),
         remedy=f"pip install 'hyt[{extra}]'",
     )
+
+
+def one_of(choices: Mapping[str, T], subject: str, name: str) -> T:
+    """The choice of this name; raises InputError that lists the names when there is none."""
+    if name not in choices:
+        raise InputError(f"{subject} {name!r}", expected=f"one of {', '.join(choices)}")
+    return choices[name]

@@ -1,0 +1,80 @@
+"""Where a fit starts: a network with random weights for the simulated arm, or the weights of a checkpoint."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from transformers import AutoModelForImageTextToText
+
+from hyt.errors import CheckpointError
+from hyt.export.tokenizer_check import check_tokenizer
+from hyt.runtime.contract import Contract, read_contract
+from hyt.simulation.camera import CAMERA, WorkspaceCamera
+from hyt.simulation.tasks import TASKS
+from hyt.simulation.thoughts import GRID, words
+from hyt.training.families import family_of
+from hyt.training.model import Size, build_model, model_config
+from hyt.training.vocabulary import Vocabulary, arm_contract
+
+
+@dataclass(frozen=True)
+class Start:
+    """A transformers model, what it means, and its tokenizer."""
+
+    model: Any
+    contract: Contract
+    tokenizer: Tokenizer
+
+
+def make_vocabulary() -> Vocabulary:
+    """The vocabulary of the simulated arm's instructions and thoughts."""
+    spoken = {word for task in TASKS.values() for text in task.instructions for word in text.split()}
+    return Vocabulary(words=tuple(sorted(spoken | set(words()))), grid=GRID)
+
+
+def make_contract(vocabulary: Vocabulary, name: str) -> Contract:
+    """The contract of a policy for the simulated arm."""
+    return arm_contract(
+        vocabulary,
+        name=name,
+        camera=CAMERA,
+        image_size=WorkspaceCamera.size,
+        instructions=[task.instructions[0] for task in TASKS.values()],
+    )
+
+
+def random_start(size: Size, name: str, seed: int) -> Start:
+    """Random weights, the same for the same seed."""
+    vocabulary = make_vocabulary()
+    model = build_model(model_config(size, vocabulary, WorkspaceCamera.size), vocabulary, seed)
+    return Start(model, make_contract(vocabulary, name), vocabulary.tokenizer())
+
+
+def checkpoint_start(path: Path) -> Start:
+    """The weights of a checkpoint, its contract and tokenizer; raises CheckpointError when one cannot be used."""
+    contract = read_contract(path / "hyt.json")
+    check_tokenizer(path / "tokenizer.json", contract)
+    model = load_model(path)
+    rows = model.get_input_embeddings().weight.shape[0]
+    if rows != contract.vocab_size:
+        raise CheckpointError(
+            f"{path}", expected=f"{contract.vocab_size} rows of the embedding, as in hyt.json", received=str(rows)
+        )
+    return Start(model, contract, Tokenizer.from_file(str(path / "tokenizer.json")))
+
+
+def load_model(path: Path) -> Any:
+    """A model of a known family in float32, from safetensors; raises CheckpointError when it cannot be read."""
+    try:
+        model = AutoModelForImageTextToText.from_pretrained(path, dtype=torch.float32, use_safetensors=True)
+    except (OSError, ValueError, RuntimeError, KeyError) as problem:
+        raise CheckpointError(f"{path}", expected="a Hugging Face checkpoint", received=str(problem)) from None
+    family_of(model.config)
+    # Only "eager" applies the soft-cap in Gemma 2's attention.
+    capped = getattr(model.config.get_text_config(), "attn_logit_softcapping", None) is not None
+    model.set_attn_implementation("eager" if capped else "sdpa")
+    return model
