@@ -79,18 +79,26 @@ def arm_firmware(limits: npt.NDArray[np.float64], initial: npt.NDArray[np.float6
 class SimulatedRobot:
     """One Meta-World task; a `hyt.runtime.robot.Robot`.
 
+    make_arm: makes the arm of the task (default: as Meta-World has it).
     port: a firmware that runs elsewhere in real time; None starts one of its own in lockstep. Raises InputError for an
     unknown task, or a contract whose cameras, state or actions are not this robot's; LinkError when the firmware cannot
     be reached.
     """
 
-    def __init__(self, task: str, contract: Contract, *, port: str | None = None) -> None:
+    def __init__(
+        self,
+        task: str,
+        contract: Contract,
+        *,
+        port: str | None = None,
+        make_arm: Callable[[str], MetaWorldArm] = MetaWorldArm,
+    ) -> None:
         self.name = f"sim:metaworld/{task}"
         self.on_control_step: Callable[[MetaWorldArm], None] | None = None
         self._dimensions = contract.action.dimensions
         self._control_steps = control_steps_per_step(contract)
         with ExitStack() as stack:
-            self.arm = MetaWorldArm(task)
+            self.arm = make_arm(task)
             stack.callback(self.arm.close)
             self.arm.reset(0)
             check_observation(self.observe_arm(), contract)
@@ -144,7 +152,7 @@ class SimulatedRobot:
         return Observation(images, state)
 
     def execute(self, chunk: ActionChunk) -> Outcome:
-        """Send the chunk, advance firmware and arm until it has been executed or the task is solved.
+        """Send the chunk, advance firmware and arm until it has been executed or the episode is over.
 
         A chunk that reaches the firmware too late is sent once more and counted as late; any other refusal is raised.
         """
@@ -163,17 +171,16 @@ class SimulatedRobot:
         self._catch_up()
         for step in range(1, len(points) + 1):
             self._control_step(start + step * TICKS_PER_CONTROL_STEP)
-            if self.arm.success:
+            if self.arm.done:
                 break
-        done = self.arm.success or self.arm.control_steps >= MAX_CONTROL_STEPS
         self._exchange()
-        if done:
+        if self.arm.done:
             self._rest()
-        return Outcome(done, self.arm.success, self._tick, late, acknowledged)
+        return Outcome(self.arm.done, self.arm.success, self._tick, late, acknowledged)
 
-    def sub_instruction(self) -> str:
-        """What an onlooker who knows the task would say now."""
-        return sub_instruction(self.arm)
+    def sub_instruction(self) -> str | None:
+        """What an onlooker who knows the task would say now; None for a task without phases."""
+        return sub_instruction(self.arm) if self.arm.task.has_phases else None
 
     def counters(self) -> Mapping[str, int]:
         """The firmware's counts as of the last exchange with it; its ticks since the robot was opened."""

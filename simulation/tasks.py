@@ -13,6 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from hyt.errors import InputError
+from hyt.simulation.mt50 import INSTRUCTIONS
+
 Vector = npt.NDArray[np.float64]
 
 
@@ -29,6 +32,11 @@ class Task:
     phases: tuple[str, ...]
     phase: Callable[[Vector, Vector, float], int]
     goal: bool = False
+
+    @property
+    def has_phases(self) -> bool:
+        """Whether an onlooker can say what to do next; a task without phases can only be acted or thought on."""
+        return bool(self.phases)
 
 
 def _apart(hand: Vector, target: Vector) -> float:
@@ -135,3 +143,20 @@ TASKS: dict[str, Task] = {
         ),
     )
 }
+
+
+def find_task(name: str) -> Task:
+    """A task of `TASKS`, or another of Meta-World's fifty without phases; raises InputError for an unknown name."""
+    if name in TASKS:
+        return TASKS[name]
+    if name not in INSTRUCTIONS:
+        raise InputError(
+            f"task {name!r}",
+            expected=f"one of {', '.join(TASKS)}, or another of Meta-World's fifty",
+            remedy="name one of them",
+        )
+    return Task(name, (INSTRUCTIONS[name],), (), _no_phase)
+
+
+def _no_phase(hand: Vector, thing: Vector, opening: float) -> int:
+    raise ValueError("a task without phases has no present one")

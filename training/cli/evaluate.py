@@ -1,8 +1,8 @@
 """Evaluate policies in closed loop, through the firmware: successes with intervals, latencies, paired comparisons.
 
-hyt-train evaluate CHECKPOINT_OR_BUNDLE... [--modes act,think,follow,follow-own] [--tasks A,B] [--episodes N]
-                   [--seeds held-out|validation|paired|study|FIRST] [--workers N] [--quantization f32,q4_0]
-                   [--json FILE] [--log FILE]
+hyt-train evaluate CHECKPOINT_OR_BUNDLE... [--modes act,think,follow,follow-own,act-midway,follow-opposite]
+                   [--tasks A,B] [--episodes N] [--seeds held-out|validation|paired|study|FIRST]
+                   [--protocol lerobot-mt50] [--quantization f32,q4_0] [--workers N] [--json FILE] [--log FILE]
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ from __future__ import annotations
 import argparse
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hyt.errors import InputError
 from hyt.training.cli.common import needs, positive, report
 
 if TYPE_CHECKING:
     from hyt.training.cli.common import Commands
+    from hyt.training.evaluation.protocol import Protocol
+    from hyt.training.evaluation.summary import Group
 
 RANGES = {"held-out": "HELD_OUT", "validation": "VALIDATION", "paired": "PAIRED", "study": "STUDY"}
 """Names of `--seeds` and of their ranges in `hyt.simulation.seeds`."""
@@ -31,12 +33,11 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "policies", type=Path, nargs="+", metavar="CHECKPOINT_OR_BUNDLE", help="compared with the first"
     )
-    parser.add_argument("--modes", default="act,think,follow", help="comma-separated (default: %(default)s)")
+    parser.add_argument("--modes", help="comma-separated (default: act,think,follow; with --protocol act)")
     parser.add_argument("--tasks", default="", help="comma-separated; default: those the first was trained on")
     parser.add_argument("--episodes", type=positive, help="episodes a task (default: all seeds of the range)")
-    parser.add_argument(
-        "--seeds", default="held-out", help=f"{', '.join(RANGES)}, or a first seed (default: %(default)s)"
-    )
+    parser.add_argument("--seeds", help=f"{', '.join(RANGES)}, or a first seed (default: held-out)")
+    parser.add_argument("--protocol", help="lerobot-mt50: fixed tasks and seeds, a score over groups of tasks")
     parser.add_argument("--workers", type=positive, default=2, help="processes (default: %(default)s); 1 for latencies")
     parser.add_argument(
         "--quantization", default="f32", help="of checkpoints, comma-separated: each gives one policy (default: f32)"
@@ -54,8 +55,9 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> None:
     """Evaluate what was asked for."""
     try:
-        from hyt.simulation.tasks import TASKS
+        from hyt.simulation.tasks import find_task
         from hyt.training.evaluation.modes import MODES
+        from hyt.training.evaluation.protocol import PROTOCOLS
     except ImportError as missing:
         raise needs("sim", missing) from None
     from rich.console import Console
@@ -67,9 +69,18 @@ def run(options: argparse.Namespace) -> None:
     from hyt.training.evaluation.summary import Group, compare_all
     from hyt.training.evaluation.table import print_results
 
-    modes = _chosen("mode", options.modes, MODES)
-    tasks = _chosen("task", options.tasks, tuple(TASKS)) if options.tasks else []
-    seeds = _seeds(options.seeds, options.episodes)
+    protocol = None
+    if options.protocol is not None:
+        protocol = PROTOCOLS[_chosen("protocol", options.protocol, tuple(PROTOCOLS))[0]]
+        if options.tasks or options.seeds or options.episodes:
+            raise InputError(
+                "--protocol", expected="no --tasks, --seeds or --episodes", remedy="the protocol fixes them"
+            )
+    modes = _chosen("mode", options.modes or ("act,think,follow" if protocol is None else "act"), tuple(MODES))
+    tasks = [find_task(name.strip()).name for name in options.tasks.split(",")] if options.tasks else []
+    seeds = _seeds(options.seeds or "held-out", options.episodes)
+    if protocol is not None:
+        tasks, seeds = protocol.tasks, protocol.seeds
     check_output(options.json)
     log_path = options.log or (options.json.with_suffix(".jsonl") if options.json is not None else None)
     check_output(log_path)
@@ -84,7 +95,7 @@ def run(options: argparse.Namespace) -> None:
         for mode in modes
     ]
     comparisons = compare_all(groups)
-    print_results(Console(), groups, comparisons)
+    print_results(Console(), groups, comparisons, protocol)
     if options.json is not None:
         result = {
             "command": "evaluate",
@@ -92,11 +103,25 @@ def run(options: argparse.Namespace) -> None:
             "seeds": [seeds[0], seeds[-1]],
             "workers": options.workers,
             "results": [group.as_dict() for group in groups],
+            **({} if protocol is None else _scores(options.protocol, protocol, groups)),
             "comparisons": [comparison.as_dict() for comparison in comparisons],
             "versions": versions(),
             "machine": machine(),
         }
         write_json(options.json, result)
+
+
+def _scores(name: str, protocol: Protocol, groups: list[Group]) -> dict[str, Any]:
+    scores = [
+        {
+            "policy": group.name,
+            "mode": group.mode,
+            "groups": {name: count.as_dict() for name, count in protocol.counts(group).items()},
+            "mean_over_groups": round(protocol.score(group), 4),
+        }
+        for group in groups
+    ]
+    return {"protocol": name, "scores": scores}
 
 
 def _chosen(kind: str, text: str, known: tuple[str, ...]) -> list[str]:

@@ -5,6 +5,11 @@
     follow      the sub-instruction of an onlooker who knows the simulator's state (the oracle's thought)
     follow-own  the policy thinks about the instruction, then follows the sub-instruction in its own thought
 
+and two in scenes that begin half way between a task and its opposite (`hyt.simulation.midway`):
+
+    act-midway       the task's instruction; solved when the thing moves the task's way
+    follow-opposite  the sub-instruction of an onlooker who wants the opposite; solved when the thing moves its way
+
 Each is `hyt.runtime.loop.run_episode` through the firmware, as `hyt-run drive` runs it.
 """
 
@@ -12,21 +17,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal
 
 from hyt.runtime.actions import ActionChunk
 from hyt.runtime.loop import Decision, EpisodeResult, Listener, Modality, run_episode
 from hyt.runtime.observation import Observation
 from hyt.runtime.policy import Policy
 from hyt.runtime.robot import Outcome, Robot
+from hyt.simulation.metaworld import MetaWorldArm
+from hyt.simulation.midway import OPPOSITES, MidwayArm
 from hyt.simulation.robot import SimulatedRobot
 from hyt.simulation.thoughts import sub_instruction_in
 
-Mode = Literal["act", "think", "follow", "follow-own"]
+MODES: dict[str, Modality] = {
+    "act": "act",
+    "think": "think",
+    "follow": "follow",
+    "follow-own": "follow",
+    "act-midway": "act",
+    "follow-opposite": "follow",
+}
+"""By name, the modality in which the policy is asked."""
 
-MODES: tuple[Mode, ...] = ("act", "think", "follow", "follow-own")
-
-_MODALITY: dict[str, Modality] = {"act": "act", "think": "think", "follow": "follow", "follow-own": "follow"}
+MIDWAY = ("act-midway", "follow-opposite")
+"""Modes for tasks that have an opposite alone."""
 
 
 class ThoughtCounter(Listener):
@@ -91,15 +104,32 @@ class SelfFollower:
         self._robot.close()
 
 
+def applies(mode: str, task: str) -> bool:
+    """Whether a task can be evaluated in a mode."""
+    return mode not in MIDWAY or task in OPPOSITES
+
+
+def make_arm(mode: str, task: str) -> MetaWorldArm:
+    """The arm of a task as the mode wants it."""
+    return MidwayArm(task, opposite=mode == "follow-opposite") if mode in MIDWAY else MetaWorldArm(task)
+
+
 def run_mode(policy: Policy, robot: SimulatedRobot, mode: str, seed: int) -> tuple[EpisodeResult, list[int]]:
     """Run one episode; returns how it went and the tokens of each thought. Raises what `run_episode` raises."""
     counter = ThoughtCounter()
     asked: Robot = robot
+    advise = robot.arm.sub_instruction if isinstance(robot.arm, MidwayArm) else None
     if mode == "follow-own":
         asked = follower = SelfFollower(robot, policy)
         counter.tokens = follower.thought_tokens
     result = run_episode(
-        policy, asked, instruction=robot.instruction, modality=_MODALITY[mode], seed=seed, listeners=[counter]
+        policy,
+        asked,
+        instruction=robot.instruction,
+        modality=MODES[mode],
+        seed=seed,
+        sub_instruction=advise,
+        listeners=[counter],
     )
     if mode == "follow-own":
         result.latencies["thought"] = follower.thought_seconds

@@ -14,6 +14,7 @@ from typing import Any
 from hyt.errors import HytError
 from hyt.training.evaluation.entries import Entry
 from hyt.training.evaluation.log import Job, Log, Record
+from hyt.training.evaluation.modes import applies
 from hyt.training.evaluation.worker import Worker, run_in_process, start_process
 
 Report = Callable[[dict[str, Any]], None]
@@ -21,7 +22,7 @@ Report = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Plan:
-    """Every combination of these is one episode."""
+    """Every combination of these is one episode, but for modes that a task does not have."""
 
     entries: Sequence[Entry]
     modes: Sequence[str]
@@ -35,6 +36,7 @@ class Plan:
             for task in self.tasks
             for entry in self.entries
             for mode in self.modes
+            if applies(mode, task)
             for seed in self.seeds
         ]
 

@@ -94,11 +94,15 @@ class Group:
         reasons = [record.refusal for record in self.records if record.refusal]
         return {reason: reasons.count(reason) for reason in dict.fromkeys(reasons)}
 
+    def moved(self) -> dict[str, int]:
+        """In a midway mode: episodes by the way in which the thing moved; empty in others."""
+        ways = [record.moved for record in self.records if record.moved is not None]
+        return {name: ways.count(way) for name, way in (("asked", 1), ("other", -1), ("neither", 0))} if ways else {}
+
     def as_dict(self) -> dict[str, Any]:
         """JSON values; latencies in milliseconds."""
         phases = dict.fromkeys(phase for record in self.records for phase in record.latency_ms)
         latencies = {phase: self.latency(phase) for phase in phases}
-        moved = [record.moved for record in self.records if record.moved is not None]
         data: dict[str, Any] = {
             "policy": self.name,
             "mode": self.mode,
@@ -110,8 +114,8 @@ class Group:
             "refusals": self.refusals(),
             "seconds_per_episode": round(sum(r.seconds for r in self.records) / max(len(self.records), 1), 3),
         }
-        if moved:
-            data["moved"] = {name: moved.count(way) for name, way in (("asked", 1), ("other", -1), ("neither", 0))}
+        if moved := self.moved():
+            data["moved"] = moved
         return data
 
 
@@ -155,7 +159,7 @@ def compare(baseline: Group, candidate: Group) -> Comparison:
 def compare_all(groups: Sequence[Group]) -> list[Comparison]:
     """Each later policy with the first, in each mode."""
     comparisons = []
-    for mode in dict.fromkeys(group.mode for group in groups):
+    for mode in dict.fromkeys(group.mode for group in groups if group.records):
         baseline, *others = [group for group in groups if group.mode == mode]
         comparisons += [compare(baseline, other) for other in others]
     return comparisons

@@ -8,6 +8,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from hyt.training.evaluation.protocol import Protocol
 from hyt.training.evaluation.summary import Comparison, Count, Group
 
 _LATENCIES = ("p50", "p99", "mean", "prefix", "thought", "tokens", "a token", "action", "thinks", "x act")
@@ -15,22 +16,27 @@ _LATENCIES = ("p50", "p99", "mean", "prefix", "thought", "tokens", "a token", "a
 milliseconds a token; part of the decisions that thought; p50 of the answer in that of act."""
 
 
-def print_results(console: Console, groups: Sequence[Group], comparisons: Sequence[Comparison]) -> None:
-    """Print everything."""
+def print_results(
+    console: Console, groups: Sequence[Group], comparisons: Sequence[Comparison], protocol: Protocol | None = None
+) -> None:
+    """Print everything; with a protocol also its groups of tasks and its score."""
     for name in dict.fromkeys(group.name for group in groups):
         of_policy = [group for group in groups if group.name == name]
-        console.print(success_table(of_policy))
+        console.print(success_table(of_policy, protocol))
         console.print(latency_table(of_policy))
     for comparison in comparisons:
         console.print(comparison_line(comparison), highlight=False, soft_wrap=True)
     for group in groups:
+        if moved := group.moved():
+            text = ", ".join(f"{way} {episodes}" for way, episodes in moved.items())
+            console.print(f"{group.name}, {group.mode}: moved which way: {text}", highlight=False)
         for reason, episodes in group.refusals().items():
             text = f"{group.name}, {group.mode}: {episodes} episodes not driven to their end: {reason}"
             console.print(text, highlight=False, soft_wrap=True, markup=False)
 
 
-def success_table(groups: Sequence[Group]) -> Table:
-    """One policy: a row a task, a column a mode; below, the mean over tasks and all episodes."""
+def success_table(groups: Sequence[Group], protocol: Protocol | None = None) -> Table:
+    """One policy: a row a task, a column a mode; below, the protocol's groups, the mean over tasks, all episodes."""
     table = _table(f"{groups[0].name}: solved, with 95% Wilson intervals")
     table.add_column("task", no_wrap=True)
     for group in groups:
@@ -39,6 +45,10 @@ def success_table(groups: Sequence[Group]) -> Table:
     for name in dict.fromkeys(name for tasks in counts for name in tasks):
         table.add_row(name.removesuffix("-v3"), *(_count(tasks[name]) if name in tasks else "" for tasks in counts))
     table.add_section()
+    if protocol is not None:
+        for name in protocol.groups:
+            table.add_row(name, *(_count(protocol.counts(group)[name]) for group in groups))
+        table.add_row("mean over groups", *(f"{100 * protocol.score(group):.1f}%" for group in groups))
     table.add_row("mean over tasks", *(f"{100 * group.mean:.1f}%" for group in groups))
     table.add_row("all episodes", *(_count(group.total) for group in groups))
     return table

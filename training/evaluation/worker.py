@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import signal
+from functools import partial
 
 from hyt.errors import InputError
 from hyt.runtime.policy import Policy, load
+from hyt.simulation.midway import MidwayArm
 from hyt.simulation.robot import SimulatedRobot
+from hyt.simulation.tasks import find_task
 from hyt.training.evaluation.log import Job, Record
-from hyt.training.evaluation.modes import run_mode
+from hyt.training.evaluation.modes import MIDWAY, make_arm, run_mode
 
 
 class Worker:
@@ -17,7 +20,7 @@ class Worker:
     def __init__(self) -> None:
         self._policies: dict[str, Policy] = {}
         self._robot: SimulatedRobot | None = None
-        self._robot_of: tuple[str, str] = ("", "")
+        self._robot_of: tuple[str, ...] = ()
 
     def run(self, job: Job) -> Record:
         """Run one episode.
@@ -26,6 +29,10 @@ class Worker:
         reason. Any other error passes through: a bundle that is damaged, a robot that does not fit, a failing link.
         """
         policy = self._policy(job)
+        try:
+            policy.reset(instruction=find_task(job.task).instructions[0])
+        except InputError as refusal:  # before a robot is opened in vain
+            return Record(*job.key, success=False, refusal=str(refusal))
         robot = self._open(policy, job)
         try:
             result, tokens = run_mode(policy, robot, job.mode, job.seed)
@@ -41,6 +48,7 @@ class Worker:
             latency_ms={
                 phase: [round(1e3 * value, 3) for value in values] for phase, values in result.latencies.items()
             },
+            moved=robot.arm.moved if isinstance(robot.arm, MidwayArm) else None,
         )
 
     def close(self) -> None:
@@ -60,12 +68,12 @@ class Worker:
         return policy
 
     def _open(self, policy: Policy, job: Job) -> SimulatedRobot:
-        wanted = (job.task, policy.contract.model_dump_json())
+        wanted = (job.task, job.mode if job.mode in MIDWAY else "", policy.contract.model_dump_json())
         if self._robot is None or self._robot_of != wanted:
             if self._robot is not None:
                 self._robot.close()
                 self._robot = None
-            self._robot = SimulatedRobot(job.task, policy.contract)
+            self._robot = SimulatedRobot(job.task, policy.contract, make_arm=partial(make_arm, job.mode))
             self._robot_of = wanted
         return self._robot
 

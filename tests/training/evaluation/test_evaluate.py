@@ -14,8 +14,10 @@ from hyt.runtime.cli import main as hyt_run
 from hyt.simulation.tasks import TASKS
 from hyt.training.cli import main
 from hyt.training.evaluation import worker
-from hyt.training.evaluation.entries import Entry, tasks_known
-from hyt.training.evaluation.log import Job
+from hyt.training.evaluation.entries import Entry, open_entries, tasks_known
+from hyt.training.evaluation.log import Job, Record, open_log
+from hyt.training.evaluation.protocol import PROTOCOLS
+from hyt.training.evaluation.run import Plan
 
 TASK = "drawer-open-v3"
 
@@ -130,3 +132,47 @@ def test_the_default_tasks_are_those_whose_instructions_the_contract_lists() -> 
     entry = Entry("arm", Path("arm.hyt"), "f32", "0", ("close the drawer", "open the drawer"))
     assert tasks_known([entry]) == ["drawer-open-v3", "drawer-close-v3"]
     assert tasks_known([replace(entry, instructions=())]) == list(TASKS)
+
+
+def test_the_mt50_protocol_runs_fifty_tasks_and_scores_the_mean_over_its_groups(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """This policy knows the words of few instructions; the tasks of the others count as not solved."""
+    report, log = tmp_path / "mt50.json", tmp_path / "mt50.jsonl"
+    entry = open_entries([bundle], ["f32"], tmp_path)[0]
+    # What has been driven already is not driven again: here all but one episode of the tasks whose words it knows.
+    protocol = PROTOCOLS["lerobot-mt50"]
+    with open_log(log) as records:
+        for job in Plan([entry], ["act"], protocol.tasks, protocol.seeds).jobs():
+            if job.task in TASKS and (job.task, job.seed) != (TASK, protocol.seeds[0]):
+                records.add(Record(*job.key, success=job.task == "drawer-close-v3"))
+    assert evaluate(bundle, "--protocol", "lerobot-mt50", "--workers", "1", "--json", report) == 0
+    data = read(report)
+    (score,) = data["scores"]
+    assert {name: group["episodes"] for name, group in score["groups"].items()} == {
+        "easy": 280,
+        "medium": 110,
+        "hard": 60,
+        "very hard": 50,
+    }
+    solved = score["groups"]["easy"]["solved"]
+    assert solved in (10, 11)
+    assert score["mean_over_groups"] == pytest.approx(solved / 280 / 4, abs=1e-4)
+    printed = capsys.readouterr().out
+    assert "mean over groups" in printed
+    assert "'Hammer a screw on the wall'; expected words the policy's tokenizer knows; received unknown" in printed
+
+
+def test_a_protocol_fixes_its_tasks_and_seeds(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate(bundle, "--protocol", "lerobot-mt50", "--seeds", "paired") == 5
+    assert "--protocol; expected no --tasks, --seeds or --episodes" in capsys.readouterr().err
+
+
+def test_midway_modes_count_the_way_in_which_the_thing_moved(bundle: Path, tmp_path: Path) -> None:
+    report = tmp_path / "midway.json"
+    options = ["--modes", "act-midway", "--seeds", "900000", "--episodes", "1", "--workers", "1"]
+    assert evaluate(bundle, *options, "--tasks", f"{TASK},door-open-v3", "--json", report) == 0
+    (group,) = read(report)["results"]
+    assert list(group["tasks"]) == [TASK]
+    assert sum(group["moved"].values()) == 1
+    assert group["moved"]["asked"] == group["total"]["solved"]
