@@ -15,6 +15,7 @@ from hyt.firmware_bridge.info import Connected, Disconnected, Event, Heard, Link
 from hyt.firmware_bridge.link import Accepted, Link
 from hyt.firmware_bridge.messages import AxisInfo, Telemetry
 from hyt.firmware_bridge.process import AxisConfig, FirmwareConfig, FirmwareProcess
+from hyt.firmware_bridge.qemu import QemuFirmware
 
 __all__ = [
     "Accepted",
@@ -33,6 +34,7 @@ __all__ = [
     "LinkError",
     "LinkInfo",
     "LinkStatistics",
+    "QemuFirmware",
     "Result",
     "State",
     "StateChanged",

@@ -57,34 +57,39 @@ class FirmwareConfig:
     start_tick: int = 0
 
 
-def find_program() -> Path:
-    """The installed program; raises LinkError when the package was installed without it."""
+def find_file(name: str, remedy: str = "install hyt again") -> Path:
+    """A program or image of the installed package; raises LinkError when the package was installed without it."""
     # Beside this file in a wheel; an editable install keeps what was built in site-packages, apart from the sources.
-    candidates = [Path(__file__).parent / "bin" / PROGRAM]
+    candidates = [Path(__file__).parent / "bin" / name]
     with suppress(PackageNotFoundError):
-        candidates.append(Path(str(distribution("hyt").locate_file(f"hyt/firmware_bridge/bin/{PROGRAM}"))))
+        candidates.append(Path(str(distribution("hyt").locate_file(f"hyt/firmware_bridge/bin/{name}"))))
     for candidate in candidates:
         if candidate.is_file():
             return candidate
     raise LinkError(
-        PROGRAM,
+        name,
         expected="it in the installed package",
         received=f"nothing at {' or '.join(str(candidate) for candidate in candidates)}",
-        remedy="install hyt again",
+        remedy=remedy,
     )
 
 
-def _arguments(config: FirmwareConfig) -> list[str]:
+def configuration_arguments(
+    config: FirmwareConfig, *, lockstep: bool, trace: Path | str | None, clock_ppm: int
+) -> list[str]:
+    """The command line of a firmware that is told its configuration at the start."""
     if not isinstance(config, FirmwareConfig) or not all(isinstance(axis, AxisConfig) for axis in config.axes):
         raise InputError("firmware configuration", expected="a FirmwareConfig of AxisConfigs", received=repr(config))
-    arguments = []
+    arguments = ["--lockstep"] if lockstep else []
+    arguments += ["--trace", str(trace)] if trace is not None else []
+    arguments += ["--clock-ppm", str(clock_ppm)]
     for axis in config.axes:
-        numbers = [axis.low, axis.high, axis.max_velocity, axis.max_acceleration]
+        limits = [axis.low, axis.high, axis.max_velocity, axis.max_acceleration, axis.initial]
         try:
-            *limits, initial = (repr(float(number)) for number in [*numbers, axis.initial])
+            *texts, initial = (repr(float(number)) for number in limits)
         except (TypeError, ValueError):
             raise InputError(f"axis {axis.name}", expected="limits that are numbers", received=repr(axis)) from None
-        fields = [str(axis.name), str(axis.unit), *limits, str(axis.interpolation), initial]
+        fields = [str(axis.name), str(axis.unit), *texts, str(axis.interpolation), initial]
         arguments += ["--axis", ",".join(fields)]
     arguments += ["--tick-hz", str(config.tick_hz), "--link-timeout", str(config.link_timeout_ticks)]
     arguments += ["--underrun-timeout", str(config.underrun_timeout_ticks), "--stop-action", str(config.stop_action)]
@@ -109,12 +114,15 @@ class FirmwareProcess:
         clock_ppm: int = 0,
         program: Path | None = None,
     ) -> None:
+        arguments = configuration_arguments(config, lockstep=lockstep, trace=trace, clock_ppm=clock_ppm)
+        self._launch(config, [str(program or find_file(PROGRAM)), *arguments], lockstep=lockstep)
+
+    def _launch(
+        self, config: FirmwareConfig, command: Sequence[str], *, lockstep: bool, keep: Sequence[int] = ()
+    ) -> None:
         self.config = config
         self._lockstep = lockstep
-        command = [str(program or find_program()), *_arguments(config)]
-        command += ["--lockstep"] if lockstep else []
-        command += ["--trace", str(trace)] if trace is not None else []
-        command += ["--clock-ppm", str(clock_ppm)]
+        self._name = Path(command[0]).name
         try:
             # A session of its own: a microcontroller does not hear the Ctrl-C of our terminal.
             self._process = subprocess.Popen(
@@ -124,19 +132,16 @@ class FirmwareProcess:
                 stderr=subprocess.PIPE,
                 bufsize=0,
                 start_new_session=True,
+                pass_fds=keep,
             )
         except OSError as error:
-            raise LinkError(PROGRAM, expected="it to start", received=str(error), remedy="install hyt again") from error
+            raise LinkError(
+                self._name, expected="it to start", received=str(error), remedy=f"install {self._name}"
+            ) from error
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._input, self._output = self._process.stdin.fileno(), self._process.stdout.fileno()
-        line = b""
-        while not line.endswith(b"\n"):
-            byte = os.read(self._output, 1)
-            if not byte:
-                raise self._refused()
-            line += byte
-        self.port = line.decode().strip()
+        self.port = self._boot()
 
     def __enter__(self) -> FirmwareProcess:
         return self
@@ -182,13 +187,29 @@ class FirmwareProcess:
         """Ends the program; raises LinkError when it had ended by itself. May be called again."""
         if self._process.stdin is None or self._process.stdin.closed:
             return
-        if not self._lockstep:
+        if not self._ends_with_input():
             self._process.terminate()
         self._process.stdin.close()
         code = self._process.wait(timeout=10)
         errors = self._read_errors()
         if code != 0:
-            raise LinkError(PROGRAM, expected="exit code 0", received=f"{code}: {errors}")
+            raise LinkError(self._name, expected="exit code 0", received=f"{code}: {errors}")
+
+    def _ends_with_input(self) -> bool:
+        return self._lockstep
+
+    def _boot(self) -> str:
+        """Waits until the firmware is ready; returns its port."""
+        return self._read_line()
+
+    def _read_line(self) -> str:
+        line = b""
+        while not line.endswith(b"\n"):
+            byte = os.read(self._output, 1)
+            if not byte:
+                raise self._refused()
+            line += byte
+        return line.decode().strip()
 
     def _say(self, line: str) -> None:
         try:
@@ -209,4 +230,4 @@ class FirmwareProcess:
         return InputError("firmware configuration", received=self._read_errors(), remedy="correct it")
 
     def _ended(self) -> LinkError:
-        return LinkError(PROGRAM, expected="a running program", received=f"it ended with {self._process.poll()}")
+        return LinkError(self._name, expected="a running program", received=f"it ended with {self._process.poll()}")

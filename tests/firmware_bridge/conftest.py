@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import socket
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from tools import tool
 
-from hyt.firmware_bridge import AxisConfig, FirmwareConfig, FirmwareProcess
+from hyt.firmware_bridge import AxisConfig, FirmwareConfig, FirmwareProcess, QemuFirmware
 from hyt.firmware_bridge.codec import Frame, FrameDecoder, encode_frame
 from hyt.firmware_bridge.constants import HELLO, SCHEMA_HASH, MessageType
 
@@ -46,15 +47,20 @@ def two_axes(**changes: object) -> FirmwareConfig:
 
 
 @pytest.fixture
-def start(program: Path) -> Iterator[Callable[..., FirmwareProcess]]:
-    """Starts the sanitized firmware; at the end of the test it must end cleanly, which a sanitizer report prevents."""
+def start(build: Path, request: pytest.FixtureRequest) -> Iterator[Callable[..., FirmwareProcess]]:
+    """Starts the firmware: sanitized on this computer or, with ports.both, on an emulated microcontroller as well.
+
+    At the end of the test it must end cleanly, which a sanitizer report prevents.
+    """
     started: list[FirmwareProcess] = []
+    qemu = getattr(request, "param", "host") == "qemu"
 
     def start_one(
         *, lockstep: bool = True, trace: Path | None = None, clock_ppm: int = 0, **changes: object
     ) -> FirmwareProcess:
         config = two_axes(**changes)
-        started.append(FirmwareProcess(config, lockstep=lockstep, trace=trace, clock_ppm=clock_ppm, program=program))
+        kind, program = (QemuFirmware, "hyt-firmware-qemu.elf") if qemu else (FirmwareProcess, "hyt-firmware-host")
+        started.append(kind(config, lockstep=lockstep, trace=trace, clock_ppm=clock_ppm, program=build / program))
         return started[-1]
 
     yield start_one
@@ -66,7 +72,11 @@ class Wire:
     """The port without a Link: sends any bytes, collects the frames that come back."""
 
     def __init__(self, port: str) -> None:
-        self._fd = os.open(port, os.O_RDWR | os.O_NOCTTY)
+        if port.startswith("tcp://"):
+            host, _, number = port.removeprefix("tcp://").partition(":")
+            self._fd = socket.create_connection((host, int(number))).detach()
+        else:
+            self._fd = os.open(port, os.O_RDWR | os.O_NOCTTY)
         self._decoder = FrameDecoder()
         self._frames: list[Frame] = []
         self._tick = 0  # of the last frame that was looked at

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from ports import both
 
 from hyt.firmware_bridge import AxisConfig, ChunkRejected, FirmwareProcess, Link, State
 
@@ -47,6 +48,7 @@ def test_linear_chunks_follow_the_line_and_end_exactly_on_every_point(
         assert link.telemetry().counters["limited_ticks"] == 0
 
 
+@both
 def test_hold_takes_each_point_at_the_first_tick_of_its_step(start: Start) -> None:
     with start(axes=[AxisConfig("grip", "", -1, 1, 0, 0, "hold")]) as firmware, Link(firmware.port) as link:
         link.arm()
@@ -54,6 +56,7 @@ def test_hold_takes_each_point_at_the_first_tick_of_its_step(start: Start) -> No
         assert firmware.advance(7)[:, 0].tolist() == [1, 1, 1, -1, -1, -1, -1]
 
 
+@both
 def test_several_queued_chunks_run_as_one_path_and_gaps_hold(start: Start) -> None:
     with start() as firmware, Link(firmware.port) as link:
         link.arm()
@@ -66,6 +69,7 @@ def test_several_queued_chunks_run_as_one_path_and_gaps_hold(start: Start) -> No
         np.testing.assert_allclose(x[19:], [1, 0.8, 0.6, 0.4, 0.2, 0])
 
 
+@both
 def test_the_path_does_not_notice_that_ticks_wrap(start: Start) -> None:
     paths = []
     for first in (0, 2**32 - 7):
@@ -106,6 +110,7 @@ def test_no_chunk_breaks_a_limit_not_even_across_seams(start: Start, acceleratio
     assert (steps_taken[-1] == 0).all()
 
 
+@both
 def test_an_accelerating_axis_reaches_its_last_point_and_stays(start: Start) -> None:
     axes = [AxisConfig("a", "m", -1, 1, 1.0, 5.0)]
     with start(axes=axes, link_timeout_ticks=1000) as firmware, Link(firmware.port) as link:
@@ -124,11 +129,13 @@ def rejection(link: Link, start_tick: int, points: object = ((0.0, 0.0),), step_
     return caught.value
 
 
+@both
 def test_a_chunk_before_arming_is_refused(start: Start) -> None:
     with start() as firmware, Link(firmware.port) as link:
         assert rejection(link, 0).reason == "NOT_ARMED"
 
 
+@both
 def test_late_overlapping_early_and_outside_chunks_are_refused_with_the_reason(start: Start) -> None:
     with start() as firmware, Link(firmware.port) as link:
         link.arm()
@@ -156,6 +163,7 @@ def test_late_overlapping_early_and_outside_chunks_are_refused_with_the_reason(s
         assert link.telemetry().counters["chunks_rejected"] == 5
 
 
+@both
 def test_a_rejected_chunk_flushes_the_queue_and_the_arm_comes_to_rest(start: Start) -> None:
     with start() as firmware, Link(firmware.port) as link:
         link.arm()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
+from ports import both
 
 from hyt.firmware_bridge import AxisConfig, ChunkRejected, FirmwareProcess, Link, LinkError, State, Trip
 from hyt.firmware_bridge.constants import HELLO, SCHEMA_HASH, MessageType
@@ -33,6 +34,7 @@ def trace_rows(path: Path) -> list[dict[str, int]]:
     return [{k: int(v) for k, v in row.items()} for row in csv.DictReader(text[: text.rindex("\n")].splitlines())]
 
 
+@both
 def test_silence_stops_the_arm_after_exactly_the_configured_ticks(start: Start, tmp_path: Path) -> None:
     trace = tmp_path / "trace.csv"
     with start(link_timeout_ticks=37, trace=trace) as firmware, Link(firmware.port) as link:
@@ -50,6 +52,7 @@ def test_silence_stops_the_arm_after_exactly_the_configured_ticks(start: Start, 
     assert (tripped["tick"], tripped["silence"], tripped["state"]) == (47, 37, State.STOPPED)
 
 
+@both
 def test_any_call_feeds_the_watchdog_in_lockstep(start: Start) -> None:
     with start(link_timeout_ticks=5) as firmware, Link(firmware.port) as link:
         link.arm()
@@ -58,6 +61,7 @@ def test_any_call_feeds_the_watchdog_in_lockstep(start: Start) -> None:
             assert link.telemetry().state is State.ARMED
 
 
+@both
 def test_a_trip_latches_until_a_new_session_arms(start: Start) -> None:
     with start(link_timeout_ticks=5) as firmware:
         with Link(firmware.port) as link:
@@ -78,6 +82,7 @@ def test_a_trip_latches_until_a_new_session_arms(start: Start) -> None:
             assert firmware.advance(4)[-1].tolist() == [0, 0]
 
 
+@both
 def test_an_empty_queue_trips_after_its_ticks_and_only_after_a_chunk(start: Start) -> None:
     with start(underrun_timeout_ticks=30, link_timeout_ticks=10000) as firmware, Link(firmware.port) as link:
         link.arm()
@@ -91,6 +96,7 @@ def test_an_empty_queue_trips_after_its_ticks_and_only_after_a_chunk(start: Star
         assert (telemetry.trip, telemetry.trip_tick) == (Trip.UNDERRUN, 140)
 
 
+@both
 def test_the_emergency_stop_trips_at_the_next_tick_and_refuses_arming(start: Start) -> None:
     with start() as firmware:
         with Link(firmware.port) as link:
@@ -109,6 +115,7 @@ def test_the_emergency_stop_trips_at_the_next_tick_and_refuses_arming(start: Sta
             link.arm()
 
 
+@both
 def test_stop_is_obeyed_at_once_and_latches(start: Start) -> None:
     with start() as firmware, Link(firmware.port) as link:
         link.arm()
@@ -120,6 +127,7 @@ def test_stop_is_obeyed_at_once_and_latches(start: Start) -> None:
             link.arm()
 
 
+@both
 def test_stop_actions_hold_decelerate_and_release(start: Start) -> None:
     axes = [AxisConfig("x", "m", -1, 1, 0, 40.0)]  # 40 / 400**2 = 250 micro-units a tick, every tick
     after = {}
@@ -138,6 +146,7 @@ def test_stop_actions_hold_decelerate_and_release(start: Start) -> None:
     assert not after["release"][1].enabled
 
 
+@both
 def test_disarming_ends_motion_without_a_trip(start: Start) -> None:
     with start() as firmware, Link(firmware.port) as link:
         link.arm()

@@ -1,13 +1,11 @@
 // Lockstep: ticks pass when the simulator on standard input asks for them, and only then.
 #include <errno.h>
 #include <poll.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "console.h"
 #include "port.h"
-
-#define LONGEST_ADVANCE 1000000
 
 static bool write_all(const void* data, size_t size) {
     const char* bytes = data;
@@ -38,25 +36,21 @@ static bool advance(struct hyt_port* port, long ticks) {
     return true;
 }
 
-static int complain(const char* line) {
-    fprintf(stderr, "hyt-firmware-host: expected 'advance N' or 'estop 0|1'; received '%s'\n", line);
-    return 2;
-}
-
 // Obeys one line; returns 0 to go on, else an exit code.
 static int obey(struct hyt_port* port, const char* line) {
-    if (strcmp(line, "estop 0") == 0 || strcmp(line, "estop 1") == 0) {
-        port->emergency_stop = line[6] == '1';
-        return 0;
+    const struct hyt_console_order order = hyt_console_parse(line);
+    switch (order.kind) {
+        case HYT_CONSOLE_EMERGENCY_STOP:
+            port->emergency_stop = order.number == 1;
+            return 0;
+        case HYT_CONSOLE_ADVANCE:
+            // Everything that was said before the ticks is heard before them.
+            while (hyt_port_receive(port)) {
+            }
+            return advance(port, order.number) ? 0 : 1;
+        default:
+            return 2;
     }
-    if (strncmp(line, "advance ", 8) != 0) return complain(line);
-    char* end = NULL;
-    const long ticks = strtol(line + 8, &end, 10);
-    if (end == line + 8 || *end != '\0' || ticks < 0 || ticks > LONGEST_ADVANCE) return complain(line);
-    // Everything that was said before the ticks is heard before them.
-    while (hyt_port_receive(port)) {
-    }
-    return advance(port, ticks) ? 0 : 1;
 }
 
 // Obeys every whole line in `text`, and leaves the unfinished rest at its beginning. Returns 0 or an exit
@@ -96,7 +90,7 @@ int hyt_run_lockstep(struct hyt_port* port) {
         if (status != 0) return status;
         if (length == sizeof text - 1) {
             text[length] = '\0';
-            return complain(text);
+            return obey(port, text);
         }
     }
 }

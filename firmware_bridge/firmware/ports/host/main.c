@@ -48,32 +48,16 @@ static int fail(const char* what, const char* why, int status) {
     return status;
 }
 
-static int refuse_config(enum hyt_config_error error, const struct hyt_axis_config* axis) {
-    static const char* const reasons[] = {
-        [HYT_CONFIG_TICK_HZ] = "tick-hz must be 1 to 100000",
-        [HYT_CONFIG_LINK_TIMEOUT] = "link-timeout must be 1 to 16777216 ticks",
-        [HYT_CONFIG_STOP_ACTION] = "unknown stop-action",
-        [HYT_CONFIG_AXIS_COUNT] = "at least one --axis is needed",
-        [HYT_CONFIG_AXIS_RANGE] = "an axis needs LOW <= INITIAL <= HIGH",
-        [HYT_CONFIG_AXIS_LIMIT] = "a velocity or acceleration limit must not be negative",
-        [HYT_CONFIG_AXIS_INTERPOLATION] = "unknown interpolation",
-    };
-    const bool of_axis = error >= HYT_CONFIG_AXIS_RANGE;
-    char name[sizeof axis->name + 1] = "configuration";
-    if (of_axis) memcpy(name, axis->name, sizeof axis->name);
-    return fail(name, reasons[error], 2);
-}
-
 int main(int argc, char** argv) {
     static struct hyt_port port;
     static struct hyt_options options;
-    const int status = hyt_options_parse(&options, argc, argv);
+    const int status = hyt_options_parse(&options, "host", argc, argv);
     if (status != 0) return status == 1 ? 0 : status;
 
     const struct hyt_hal hal = {&port, transmit, output, emergency_stop, measure};
     uint8_t axis = 0;
     const enum hyt_config_error error = hyt_firmware_init(&port.firmware, &options.config, &hal, &axis);
-    if (error != HYT_CONFIG_OK) return refuse_config(error, &options.axes[axis]);
+    if (error != HYT_CONFIG_OK) return hyt_options_refused(&options, error, axis);
     port.clock_ppm = options.clock_ppm;
     if (!hyt_pty_open(&port.pty)) return fail("pseudo-terminal", strerror(errno), 1);
     if (options.trace != NULL) {

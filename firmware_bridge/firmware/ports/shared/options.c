@@ -9,7 +9,7 @@
 #include <string.h>
 
 static const char usage[] =
-    "usage: hyt-firmware-host --axis "
+    "usage: hyt-firmware --axis "
     "NAME,UNIT,LOW,HIGH,MAX_VELOCITY,MAX_ACCELERATION,linear|hold|cubic,INITIAL "
     "...\n"
     "                         [--tick-hz N] [--link-timeout TICKS] [--underrun-timeout TICKS] [--stall-limit "
@@ -26,7 +26,7 @@ static const char usage[] =
     "micro-units (native byte order) to standard output; 'estop 0|1' sets the emergency stop.\n";
 
 static int complain(const char* what, const char* value) {
-    fprintf(stderr, "hyt-firmware-host: %s: %s\n", what, value);
+    fprintf(stderr, "hyt-firmware: %s: %s\n", what, value);
     return 2;
 }
 
@@ -147,13 +147,13 @@ static int apply(struct hyt_options* options, int option, const char* value) {
             fputs(usage, stdout);
             return 1;
         default:
-            fputs("hyt-firmware-host: bad arguments; try --help\n", stderr);
+            fputs("hyt-firmware: bad arguments; try --help\n", stderr);
             return 2;
     }
     return good ? 0 : complain("bad value", value);
 }
 
-int hyt_options_parse(struct hyt_options* options, int argc, char** argv) {
+int hyt_options_parse(struct hyt_options* options, const char* port, int argc, char** argv) {
     static const struct option names[] = {
         {"axis", required_argument, NULL, 'a'},
         {"tick-hz", required_argument, NULL, 'f'},
@@ -173,7 +173,7 @@ int hyt_options_parse(struct hyt_options* options, int argc, char** argv) {
     options->config.link_timeout_ticks = 100;
     options->config.stall_limit_ticks = 100;
     options->config.axes = options->axes;
-    memcpy(options->config.port, "host", sizeof "host");
+    copy_text(options->config.port, sizeof options->config.port, port);
     opterr = 0;
     int option;
     while ((option = getopt_long(argc, argv, "", names, NULL)) != -1) {
@@ -181,4 +181,21 @@ int hyt_options_parse(struct hyt_options* options, int argc, char** argv) {
         if (status != 0) return status;
     }
     return optind == argc ? 0 : complain("unexpected argument", argv[optind]);
+}
+
+int hyt_options_refused(const struct hyt_options* options, enum hyt_config_error error, uint8_t axis_index) {
+    const struct hyt_axis_config* axis = &options->axes[axis_index];
+    static const char* const reasons[] = {
+        [HYT_CONFIG_TICK_HZ] = "tick-hz must be 1 to 100000",
+        [HYT_CONFIG_LINK_TIMEOUT] = "link-timeout must be 1 to 16777216 ticks",
+        [HYT_CONFIG_STOP_ACTION] = "unknown stop-action",
+        [HYT_CONFIG_AXIS_COUNT] = "at least one --axis is needed",
+        [HYT_CONFIG_AXIS_RANGE] = "an axis needs LOW <= INITIAL <= HIGH",
+        [HYT_CONFIG_AXIS_LIMIT] = "a velocity or acceleration limit must not be negative",
+        [HYT_CONFIG_AXIS_INTERPOLATION] = "unknown interpolation",
+    };
+    const bool of_axis = error >= HYT_CONFIG_AXIS_RANGE;
+    char name[sizeof axis->name + 1] = "configuration";
+    if (of_axis) memcpy(name, axis->name, sizeof axis->name);
+    return complain(name, reasons[error]);
 }

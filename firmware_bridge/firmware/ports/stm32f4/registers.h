@@ -1,0 +1,48 @@
+// The registers that this port uses. RM0090 and RM0390 (STM32F405/407 and F446), ARMv7-M reference manual.
+#ifndef HYT_STM32F4_REGISTERS_H
+#define HYT_STM32F4_REGISTERS_H
+
+#include <stdint.h>
+
+#define REGISTER(address) (*(volatile uint32_t*)(address))
+
+#define RCC_CR REGISTER(0x40023800u)
+#define RCC_PLLCFGR REGISTER(0x40023804u)
+#define RCC_CFGR REGISTER(0x40023808u)
+#define RCC_AHB1ENR REGISTER(0x40023830u)
+#define RCC_APB1ENR REGISTER(0x40023840u)
+#define FLASH_ACR REGISTER(0x40023c00u)
+
+#define GPIOA 0x40020000u
+#define GPIOB 0x40020400u
+#define GPIO_MODER(port) REGISTER((port) + 0x00u)
+#define GPIO_PUPDR(port) REGISTER((port) + 0x0cu)
+#define GPIO_IDR(port) REGISTER((port) + 0x10u)
+#define GPIO_BSRR(port) REGISTER((port) + 0x18u)
+#define GPIO_AFRL(port) REGISTER((port) + 0x20u)
+
+#define USART2_SR REGISTER(0x40004400u)
+#define USART2_DR REGISTER(0x40004404u)
+#define USART2_BRR REGISTER(0x40004408u)
+#define USART2_CR1 REGISTER(0x4000440cu)
+
+#define TIM3_CR1 REGISTER(0x40000400u)
+#define TIM3_EGR REGISTER(0x40000414u)
+#define TIM3_CCMR1 REGISTER(0x40000418u)
+#define TIM3_CCMR2 REGISTER(0x4000041cu)
+#define TIM3_CCER REGISTER(0x40000420u)
+#define TIM3_PSC REGISTER(0x40000428u)
+#define TIM3_ARR REGISTER(0x4000042cu)
+#define TIM3_CCR(channel) REGISTER(0x40000434u + 4u * (channel))  // channel 0..3
+
+#define IWDG_KR REGISTER(0x40003000u)
+#define IWDG_PR REGISTER(0x40003004u)
+#define IWDG_RLR REGISTER(0x40003008u)
+
+#define SYSTICK_CONTROL REGISTER(0xe000e010u)
+#define SYSTICK_RELOAD REGISTER(0xe000e014u)
+#define SYSTICK_VALUE REGISTER(0xe000e018u)
+#define NVIC_ENABLE(number) REGISTER(0xe000e100u + 4u * ((number) / 32u))
+#define RESET_CONTROL REGISTER(0xe000ed0cu)
+
+#endif
