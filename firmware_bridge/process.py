@@ -118,7 +118,13 @@ class FirmwareProcess:
         self._launch(config, [str(program or find_file(PROGRAM)), *arguments], lockstep=lockstep)
 
     def _launch(
-        self, config: FirmwareConfig, command: Sequence[str], *, lockstep: bool, keep: Sequence[int] = ()
+        self,
+        config: FirmwareConfig,
+        command: Sequence[str],
+        *,
+        lockstep: bool,
+        keep: Sequence[int] = (),
+        remedy: str = "install hyt again",
     ) -> None:
         self.config = config
         self._lockstep = lockstep
@@ -135,9 +141,7 @@ class FirmwareProcess:
                 pass_fds=keep,
             )
         except OSError as error:
-            raise LinkError(
-                self._name, expected="it to start", received=str(error), remedy=f"install {self._name}"
-            ) from error
+            raise LinkError(self._name, expected="it to start", received=str(error), remedy=remedy) from error
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._input, self._output = self._process.stdin.fileno(), self._process.stdout.fileno()

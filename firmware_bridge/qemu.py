@@ -16,7 +16,8 @@ class QemuFirmware(FirmwareProcess):
 
     In lockstep it is as deterministic as the host program. In real time the emulator loses ticks on a busy computer, as
     the firmware then counts; it proves logic, not a UART's timing. One host at a time is heard, the next one waits.
-    Raises LinkError when the emulator or the image is missing, InputError for a configuration that the firmware refuses.
+    Raises LinkError when the emulator or the image is missing, InputError for a configuration that the firmware
+    refuses.
     """
 
     def __init__(
@@ -46,7 +47,9 @@ class QemuFirmware(FirmwareProcess):
                 "-serial",
                 "chardev:console",
             ]
-            super()._launch(config, command, lockstep=lockstep, keep=(server.fileno(),))
+            super()._launch(
+                config, command, lockstep=lockstep, keep=(server.fileno(),), remedy="apt install qemu-system-arm"
+            )
 
     def emergency_stop(self, pressed: bool) -> None:
         """Presses or releases the firmware's emergency stop input."""

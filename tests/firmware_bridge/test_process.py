@@ -13,7 +13,7 @@ import pytest
 
 from hyt.errors import InputError
 from hyt.firmware_bridge import AxisConfig, FirmwareConfig, FirmwareProcess, Link, LinkError
-from hyt.firmware_bridge.process import PROGRAM, find_program
+from hyt.firmware_bridge.process import PROGRAM, find_file
 
 Start = Callable[..., FirmwareProcess]
 
@@ -71,7 +71,7 @@ def test_a_missing_program_is_one_line(tmp_path: Path) -> None:
 
 
 def test_the_installed_package_has_the_program_and_it_runs() -> None:
-    assert find_program().name == PROGRAM
+    assert find_file(PROGRAM).name == PROGRAM
     with FirmwareProcess(FirmwareConfig([AxisConfig("x", "m", -1, 1, 0, 0)]), lockstep=True) as firmware:
         assert firmware.advance(3).shape == (3, 1)
 
