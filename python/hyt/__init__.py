@@ -17,6 +17,7 @@ from hyt.errors import (
     LinkError,
     MissingDependencyError,
     OutputExistsError,
+    RobotError,
 )
 from hyt.runtime.actions import ActionChunk, Timings
 from hyt.runtime.observation import Observation
@@ -34,6 +35,7 @@ __all__ = [
     "Observation",
     "OutputExistsError",
     "Policy",
+    "RobotError",
     "Thought",
     "Timings",
     "load",

@@ -9,6 +9,7 @@
     +-- OutputExistsError          7   the output is there already and --force was not given
     +-- MissingDependencyError     8   an optional package is needed for what was asked
     +-- DatasetError               9   a folder of training data is missing, damaged, or of another layout
+    +-- RobotError                10   a camera gives no image, or only an old one
 
 The command lines print the line on standard error and exit with the code; 2 is a usage error (argparse), 130 an
 interrupt.
@@ -86,3 +87,9 @@ class DatasetError(HytError):
     """A folder of training data is missing, damaged, unfinished, or not laid out as its own metadata says."""
 
     exit_code = 9
+
+
+class RobotError(HytError):
+    """Something of the robot besides its port and firmware failed: a camera gives no image, or an old one."""
+
+    exit_code = 10

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import argparse
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from hyt.errors import InputError
+from hyt.errors import HytError, InputError
+from hyt.runtime.cli.arming import confirm_arming
 from hyt.runtime.cli.output import check_output, describe_bundle, machine, versions, write_json
 from hyt.runtime.cli.results import RobotResult, results_table
-from hyt.runtime.cli.robots import open_robot, robot_names
+from hyt.runtime.cli.robots import SERIAL, open_robot, robot_names
+from hyt.runtime.cli.tally import Tally
 from hyt.runtime.loop import EpisodeResult, Listener, run_episode
 from hyt.runtime.policy import Policy, load
+from hyt.runtime.serial_robot import SerialRobot
 from hyt.runtime.view import View
 
 if TYPE_CHECKING:
-    from hyt.simulation.robot import SimulatedRobot
+    from hyt.runtime.robot import Robot
 
 FIRST_SEED = 2_000_000
 """No policy of this project was trained on seeds from here on (`hyt.simulation.seeds.DEMONSTRATION`)."""
@@ -28,7 +32,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Add the subcommand."""
     parser = commands.add_parser("drive", help="drive a robot with a policy and report its success")
     parser.add_argument("bundle", metavar="NAME.hyt")
-    parser.add_argument("--robot", required=True, help="sim:metaworld/TASK; several tasks separated by commas")
+    parser.add_argument(
+        "--robot", required=True, help="sim:metaworld/TASK, several tasks separated by commas; or serial:robot.toml"
+    )
     parser.add_argument("--instruction", help="what to do (default: the task's own; in follow: the onlooker's words)")
     parser.add_argument("--mode", choices=("act", "think", "follow"), default="act")
     parser.add_argument("--episodes", type=_positive, default=1, metavar="N", help="episodes a robot (default 1)")
@@ -39,6 +45,9 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--threads", type=int, default=0, help="threads of the core (default: all physical cores but one, at most 8)"
     )
     parser.add_argument("--port", help="firmware on this port, in real time (default: an own one, in lockstep)")
+    parser.add_argument("--decisions", type=_positive, default=200, help="decisions an episode at most (default 200)")
+    parser.add_argument("--dry-run", action="store_true", help="serial: show every setpoint, arm and move nothing")
+    parser.add_argument("--yes", action="store_true", help="serial: arm without asking")
     parser.add_argument("--no-view", action="store_true", help="no live view")
     parser.set_defaults(run=run)
 
@@ -51,29 +60,53 @@ def run(options: argparse.Namespace) -> None:
     check_output(options.json)
     check_output(options.record, folder=True)
     console = Console()
+    if options.record is not None and names[0].startswith(SERIAL):
+        raise InputError("--record", expected="a simulated robot", received=names[0])
     with load(options.bundle, threads=options.threads) as policy:
         policy.warm_up()
-        results = []
-        for name in names:
-            with closing(open_robot(name, policy.contract, options.port)) as robot:
-                results.append(drive(policy, robot, options, console))
-        console.print(results_table(results))
-        if options.json is not None:
-            report = {
-                "command": "drive",
-                "bundle": describe_bundle(policy.bundle),
-                "backend": policy.info["backend"],
-                "robots": [result.as_dict() for result in results],
-                "versions": versions(),
-                "machine": machine(),
-            }
-            write_json(options.json, report)
+        results: list[RobotResult] = []
+        ended = "done"
+        try:
+            for name in names:
+                show = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+                with closing(
+                    open_robot(name, policy.contract, options.port, dry_run=options.dry_run, show=show)
+                ) as robot:
+                    if isinstance(robot, SerialRobot) and not (options.yes or options.dry_run):
+                        confirm_arming(robot.where)
+                    drive(policy, robot, options, console, results)
+            console.print(results_table(results))
+        except KeyboardInterrupt:
+            ended = "interrupted"
+            raise
+        except HytError as problem:
+            ended = str(problem)
+            raise
+        finally:
+            # What has been driven was driven: an interrupt or a fault loses none of it.
+            if options.json is not None and (results or ended == "done"):
+                report = {
+                    "command": "drive",
+                    "ended": ended,
+                    "bundle": describe_bundle(policy.bundle),
+                    "backend": policy.info["backend"],
+                    "robots": [result.as_dict() for result in results],
+                    "versions": versions(),
+                    "machine": machine(),
+                }
+                write_json(options.json, report)
 
 
-def drive(policy: Policy, robot: SimulatedRobot, options: argparse.Namespace, console: Console) -> RobotResult:
-    """All episodes of one robot."""
+def drive(
+    policy: Policy, robot: Robot, options: argparse.Namespace, console: Console, results: list[RobotResult]
+) -> None:
+    """All episodes of one robot; what was driven is put into `results`, whatever ends it."""
     instruction = options.instruction if options.mode != "follow" else None
     instruction = instruction or robot.instruction
+    if instruction is None:
+        raise InputError(
+            f"robot {robot.name!r}", expected="an instruction", received="none", remedy="give --instruction"
+        )
     said = options.instruction
     episodes: list[EpisodeResult] = []
     with ExitStack() as stack:
@@ -83,11 +116,19 @@ def drive(policy: Policy, robot: SimulatedRobot, options: argparse.Namespace, co
             modality=options.mode,
             episodes=options.episodes,
             counters=robot.counters,
-            live=not options.no_view,
+            live=not (options.no_view or options.dry_run),
         )
         stack.enter_context(view)
+        tally = Tally()
+        stack.callback(
+            lambda: results.append(
+                RobotResult(
+                    robot.name, said or instruction, options.mode, episodes, robot.counters(), tally.unfinished()
+                )
+            )
+        )
         for index in range(options.episodes):
-            listeners: list[Listener] = [view]
+            listeners: list[Listener] = [view, tally]
             if options.record is not None and index == 0:
                 listeners.append(_recorder(robot, options))
             episodes.append(
@@ -97,16 +138,18 @@ def drive(policy: Policy, robot: SimulatedRobot, options: argparse.Namespace, co
                     instruction=instruction,
                     modality=options.mode,
                     seed=options.seed + index,
+                    max_decisions=options.decisions,
                     sub_instruction=(lambda: said) if said else None,
                     listeners=listeners,
                 )
             )
-    return RobotResult(robot.name, said or instruction, options.mode, episodes, robot.counters())
 
 
-def _recorder(robot: SimulatedRobot, options: argparse.Namespace) -> Listener:
+def _recorder(robot: Robot, options: argparse.Namespace) -> Listener:
     from hyt.simulation.film import FilmRecorder
+    from hyt.simulation.robot import SimulatedRobot
 
+    assert isinstance(robot, SimulatedRobot)  # `run` refuses to record others
     options.record.mkdir(exist_ok=True)
     return FilmRecorder(robot, options.record, options.mode)
 

@@ -16,13 +16,17 @@ from hyt.runtime.statistics import Summary, summarise, wilson_interval
 
 @dataclass(frozen=True)
 class RobotResult:
-    """All episodes of one robot, with the counters of its firmware at the end."""
+    """All episodes of one robot, with the counters of its firmware at the end.
+
+    `unfinished` is the episode that was cut short, which counts neither as solved nor as failed.
+    """
 
     robot: str
     instruction: str
     modality: str
     episodes: Sequence[EpisodeResult]
     counters: Mapping[str, int]
+    unfinished: EpisodeResult | None = None
 
     @property
     def successes(self) -> int:
@@ -31,13 +35,14 @@ class RobotResult:
 
     @property
     def decisions(self) -> int:
-        """Number of decisions over all episodes."""
-        return sum(episode.decisions for episode in self.episodes)
+        """Number of decisions over all episodes, the unfinished one included."""
+        return sum(episode.decisions for episode in self._driven())
 
     def latencies(self) -> dict[str, Summary]:
         """Summary of each phase over all decisions of all episodes."""
-        phases = dict.fromkeys(phase for episode in self.episodes for phase in episode.latencies)
-        return {phase: summarise([s for e in self.episodes for s in e.latencies.get(phase, [])]) for phase in phases}
+        driven = self._driven()
+        phases = dict.fromkeys(phase for episode in driven for phase in episode.latencies)
+        return {phase: summarise([s for e in driven for s in e.latencies.get(phase, [])]) for phase in phases}
 
     def as_dict(self) -> dict[str, Any]:
         """JSON values: seeds and outcomes per episode, counts, Wilson interval, latencies in ms, firmware counters."""
@@ -46,16 +51,8 @@ class RobotResult:
             "robot": self.robot,
             "instruction": self.instruction,
             "modality": self.modality,
-            "episodes": [
-                {
-                    "seed": episode.seed,
-                    "success": episode.success,
-                    "decisions": episode.decisions,
-                    "late_chunks": episode.late_chunks,
-                    "seconds": round(episode.seconds, 3),
-                }
-                for episode in self.episodes
-            ],
+            "episodes": [_episode(episode) for episode in self.episodes],
+            "unfinished": _episode(self.unfinished) if self.unfinished is not None else None,
             "count": len(self.episodes),
             "successes": self.successes,
             "wilson_95": [round(low, 4), round(high, 4)],
@@ -63,6 +60,19 @@ class RobotResult:
             "latency_ms": {phase: summary.as_dict() for phase, summary in self.latencies().items()},
             "firmware": dict(self.counters),
         }
+
+    def _driven(self) -> list[EpisodeResult]:
+        return [*self.episodes, *([self.unfinished] if self.unfinished is not None else [])]
+
+
+def _episode(episode: EpisodeResult) -> dict[str, Any]:
+    return {
+        "seed": episode.seed,
+        "success": episode.success,
+        "decisions": episode.decisions,
+        "late_chunks": episode.late_chunks,
+        "seconds": round(episode.seconds, 3),
+    }
 
 
 def results_table(results: Sequence[RobotResult]) -> Table:

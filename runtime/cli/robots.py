@@ -1,37 +1,64 @@
-"""Robots by name: `sim:metaworld/TASK`."""
+"""Robots by name: `sim:metaworld/TASK`, and `serial:robot.toml`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hyt.errors import InputError, MissingDependencyError
 
 if TYPE_CHECKING:
     from hyt.runtime.contract import Contract
-    from hyt.simulation.robot import SimulatedRobot
+    from hyt.runtime.robot import Robot
 
 SIMULATOR = "sim:metaworld/"
+SERIAL = "serial:"
 
 
 def robot_names(text: str) -> list[str]:
-    """Names in `sim:metaworld/a,sim:metaworld/b` or, for short, `sim:metaworld/a,b`; raises InputError for others."""
+    """Names in `sim:metaworld/a,sim:metaworld/b` or, for short, `sim:metaworld/a,b`; raises InputError for others.
+
+    `serial:PATH` is one robot, whatever stands in its path.
+    """
+    if text.startswith(SERIAL) and text != SERIAL:
+        return [text]
     names: list[str] = []
     for part in text.split(","):
         name = part.strip()
         if names and ":" not in name:
             name = SIMULATOR + name
         if not name.startswith(SIMULATOR) or name == SIMULATOR:
-            raise InputError(f"robot {name!r}", expected=f"{SIMULATOR}TASK", remedy="e.g. sim:metaworld/drawer-open-v3")
+            raise InputError(
+                f"robot {name!r}",
+                expected=f"{SIMULATOR}TASK or {SERIAL}robot.toml",
+                remedy="e.g. sim:metaworld/drawer-open-v3",
+            )
         names.append(name)
     return names
 
 
-def open_robot(name: str, contract: Contract, port: str | None = None) -> SimulatedRobot:
+def open_robot(
+    name: str,
+    contract: Contract,
+    port: str | None = None,
+    *,
+    dry_run: bool = False,
+    show: Callable[[str], None] = print,
+) -> Robot:
     """Open a robot for a policy of this contract; `port` attaches to a firmware that runs elsewhere, in real time.
 
-    Raises MissingDependencyError without the simulator, InputError for an unknown task or a robot that does not fit the
-    contract, LinkError when the firmware cannot be reached.
+    A `dry_run` shows every setpoint and moves nothing. Raises MissingDependencyError without the simulator, InputError
+    for an unknown task or a robot that does not fit the contract, LinkError when the firmware cannot be reached.
     """
+    if name.startswith(SERIAL):
+        from hyt.runtime.serial_robot import SerialRobot
+
+        if port is not None:
+            raise InputError("--port", expected="no port: robot.toml names it", received=port)
+        return SerialRobot(Path(name.removeprefix(SERIAL)), contract, dry_run=dry_run, show=show)
+    if dry_run:
+        raise InputError("--dry-run", expected=f"a {SERIAL} robot", received=name, remedy="a simulated arm may move")
     try:
         from hyt.simulation.robot import SimulatedRobot
     except ImportError as problem:

@@ -40,7 +40,7 @@ def test_a_missing_bundle_is_exit_code_4(command: list[str], tmp_path: Path, cap
 def test_an_unknown_kind_of_robot_is_exit_code_5(capsys: Captured) -> None:
     assert failed(capsys, "drive", "x.hyt", "--robot", "xarm") == (
         5,
-        "hyt-run: robot 'xarm'; expected sim:metaworld/TASK; e.g. sim:metaworld/drawer-open-v3",
+        "hyt-run: robot 'xarm'; expected sim:metaworld/TASK or serial:robot.toml; e.g. sim:metaworld/drawer-open-v3",
     )
 
 
