@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from hyt.errors import DatasetError
 from hyt.training.data.columns import integers, vectors
+from hyt.training.data.files import READ_ERRORS
 from hyt.training.data.layout import TEXTS
 from hyt.training.data.metadata import Metadata
 
@@ -106,7 +107,7 @@ class BlockReader:
             texts = [name for name in TEXTS if name in file.schema_arrow.names]
             wanted = [names.state, names.action, *counters, *images.values(), *texts]
             table = file.read_row_group(group, columns=wanted, use_threads=False).combine_chunks()
-        except (OSError, pa.ArrowException) as problem:
+        except READ_ERRORS as problem:
             raise DatasetError(f"{where}, row group {group}", expected="readable rows", received=str(problem)) from None
 
         def column(name: str) -> Any:
@@ -138,7 +139,7 @@ def _group_starts(metadata: Metadata, number: int) -> list[int]:
         with pq.ParquetFile(path) as file:
             rows = [file.metadata.row_group(i).num_rows for i in range(file.num_row_groups)]
             missing = [name for name in wanted if name not in file.schema_arrow.names]
-    except (OSError, pa.ArrowException) as problem:
+    except READ_ERRORS as problem:
         raise DatasetError(f"{path}", expected="a parquet file", received=str(problem)) from None
     if missing:
         raise DatasetError(f"{path}, feature {missing[0]}", expected="a column", received="none")

@@ -120,14 +120,15 @@ class _Source:
                 expected=f"one of the {len(metadata.tasks)} tasks",
                 received=f"{block.task_index[row]}",
             )
+        where = f"{metadata.files[file]}, row {first + frame}"
         images = {c.info.name: self._image(c.info.name, episode, frame, block, row) for c in metadata.cameras}
         return Decision(
             images=images,
             state=block.states[row].copy(),
             action=self._actions(file, episode, frame, steps, block),
-            instruction=_text(block, INSTRUCTION, row) or task,
-            thought=_text(block, THOUGHT, row),
-            sub_instruction=_text(block, SUB_INSTRUCTION, row),
+            instruction=_text(block, INSTRUCTION, row, where) or task,
+            thought=_text(block, THOUGHT, row, where),
+            sub_instruction=_text(block, SUB_INSTRUCTION, row, where),
             task=task,
             episode=episode,
             index=frame,
@@ -194,8 +195,11 @@ class _Source:
         return result
 
 
-def _text(block: Block, name: str, row: int) -> str | None:
+def _text(block: Block, name: str, row: int, where: str) -> str | None:
     """A text of a row; None where it is missing or empty."""
     column = block.texts.get(name)
-    text = None if column is None else column[row].as_py()
+    try:
+        text = None if column is None else column[row].as_py()
+    except UnicodeDecodeError as problem:
+        raise DatasetError(f"{where}, feature {name}", expected="text in UTF-8", received=str(problem)) from None
     return str(text) if text else None

@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from hyt.errors import DatasetError
 
 VERSION = "v3.0"
@@ -23,6 +25,10 @@ STAGING = ".staging"
 
 CHUNK_FILES = 1000
 """Files in a `chunk-NNN` folder."""
+
+
+READ_ERRORS = (OSError, ValueError, KeyError, OverflowError, pa.ArrowException)
+"""What reading a damaged parquet file can raise."""
 
 
 def replace_file(path: Path, content: bytes) -> None:

@@ -10,13 +10,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hyt.errors import DatasetError
 from hyt.training.data.episode import EpisodeInfo
 from hyt.training.data.features import CameraFeature, FeatureMap, read_layout
-from hyt.training.data.files import DATA, INFO, STAGING, STATISTICS, TASKS, VIDEO, read_json
+from hyt.training.data.files import DATA, INFO, READ_ERRORS, STAGING, STATISTICS, TASKS, VIDEO, read_json
 from hyt.training.data.layout import Layout
 
 Integers = npt.NDArray[np.int64]
@@ -113,7 +112,7 @@ def _episode_rows(root: Path) -> list[dict[str, Any]]:
             with pq.ParquetFile(path) as file:
                 columns = [name for name in file.schema_arrow.names if not name.startswith("stats/")]
                 rows += file.read(columns=columns).to_pylist()
-        except (OSError, pa.ArrowException) as problem:
+        except READ_ERRORS as problem:
             raise DatasetError(f"{path}", expected="a parquet file", received=str(problem)) from None
     if not all(type(row.get("episode_index")) is int for row in rows):
         raise DatasetError(f"{root}, meta/episodes", expected="a whole episode_index in each row", received="others")
@@ -186,13 +185,15 @@ def _tasks(root: Path) -> dict[int, str]:
     """Text of each task by index."""
     path = root / TASKS
     try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as problem:
-        raise DatasetError(f"{path}", expected="a parquet file", received=str(problem)) from None
-    text = next((name for name in ("task", "__index_level_0__") if name in table.column_names), None)
-    if text is None or "task_index" not in table.column_names:
-        raise DatasetError(f"{path}", expected="columns task_index and task", received=f"{table.column_names}")
-    return {int(row["task_index"]): str(row[text]) for row in table.to_pylist()}
+        rows = pq.read_table(path).to_pylist()
+        text = next((name for name in ("task", "__index_level_0__") if rows and name in rows[0]), "task")
+        return {int(row["task_index"]): str(row[text]) for row in rows}
+    except (*READ_ERRORS, TypeError) as problem:
+        raise DatasetError(
+            f"{path}",
+            expected="a parquet file with task_index and task",
+            received=f"{type(problem).__name__} {problem}",
+        ) from None
 
 
 def _tasks_v21(root: Path) -> dict[int, str]:

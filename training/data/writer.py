@@ -31,6 +31,7 @@ from hyt.training.data.files import (
     EPISODES,
     INFO,
     NOTHING,
+    READ_ERRORS,
     STAGING,
     STATISTICS,
     TASKS,
@@ -145,7 +146,7 @@ class DatasetWriter:
         file = self.path / EPISODES.format(chunk_index=0, file_index=0)
         try:
             rows: list[dict[str, Any]] = pq.read_table(file).to_pylist()
-        except (OSError, pa.ArrowException) as problem:
+        except READ_ERRORS as problem:
             raise DatasetError(f"{file}", expected="a parquet file", received=str(problem)) from None
         if rows and "name" not in rows[0]:
             raise DatasetError(
