@@ -45,16 +45,7 @@ class _Serial:
 class _ById(_Serial):
     def open(self, baudrate: int) -> Port:
         # Looked up anew at every opening: a device that was plugged into another socket has another name.
-        text = self.name.removeprefix("by-id:")
-        found = sorted(path for path in BY_ID.glob("*") if text in path.name)
-        if len(found) != 1:
-            raise LinkError(
-                f"port {self.name}",
-                expected=f"one device whose name holds {text!r}",
-                received=", ".join(path.name for path in found) or "none",
-                remedy=f"look for its name with `ls {BY_ID}`",
-            )
-        return open_serial(str(found[0]), baudrate)
+        return open_serial(str(by_id(self.name)), baudrate)
 
 
 class _Tcp:
@@ -100,3 +91,17 @@ def find_device(name: str) -> Device:
     if name.startswith("by-id:"):
         return _ById(name)
     return _Serial(name)
+
+
+def by_id(name: str) -> Path:
+    """The one device that `by-id:TEXT` names; raises LinkError when there is none, or more than one."""
+    text = name.removeprefix("by-id:")
+    found = sorted(path for path in BY_ID.glob("*") if text in path.name)
+    if len(found) != 1:
+        raise LinkError(
+            f"port {name}",
+            expected=f"one device whose name holds {text!r}",
+            received=", ".join(path.name for path in found) or "none",
+            remedy=f"look for its name with `ls {BY_ID}`",
+        )
+    return found[0]

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from types import FrameType
 
 from hyt.errors import HytError
-from hyt.runtime.cli import bench, drive, inspect
+from hyt.runtime.cli import bench, doctor, drive, inspect
 from hyt.runtime.cli.output import versions
 
 INTERRUPTED = 130
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run hyt-run; returns the exit code (see `hyt.errors`: 0 ok, 1 the system refused, 2 usage, 130 interrupted)."""
     parser = argparse.ArgumentParser(prog="hyt-run", description="Run a HyT policy on a robot.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (drive, bench, inspect):
+    for command in (drive, bench, inspect, doctor):
         command.add_parser(commands)
     parser.add_argument("--version", action="version", version=f"%(prog)s {versions()['hyt']}")
     options = parser.parse_args(arguments)
