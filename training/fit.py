@@ -65,12 +65,14 @@ def fit(
     family = family_of(start.model.config)
     composer = Composer(contract, family.image_tokens(start.model.config), recipe.weights, recipe.follow, recipe.packed)
     cross_entropy = SmoothedCrossEntropy(ordered_ids(contract, tokenizer), recipe.smoothing)
-    network: Any = HybridNetwork(start.model, cross_entropy).train()
+    network: Any = HybridNetwork(start.model, cross_entropy, start.action_head).train()
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     parameters = sum(parameter.numel() for parameter in trained)
     adam = torch.optim.AdamW(trained, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay)
     network, optimizer = accelerator.prepare(network, adam)
     fixed = {key: value for key, value in asdict(recipe).items() if key not in FREE}
+    if contract.action.kind == "continuous":
+        fixed["head"] = f"continuous, chunks of {contract.action.steps}"
     progress = resume(output, network, adam, fixed)
     first = progress.step
     say({"decisions": len(fitted), "held_out": len(parts[1]), "parameters": parameters, "first_step": first})

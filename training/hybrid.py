@@ -4,6 +4,8 @@
     think:  prefix(images, state, instruction)  <think>  t1 .. tn </think> a1 .. aK
     follow: prefix(images, state, thought)      <follow> a1 .. aK        the instruction is not seen
 
+a1 .. aK are action tokens, or the slots of a continuous action (`hyt.training.continuous`).
+
 Only what is generated is trained. A plain VLA is this objective with the weights (1, 0, 0), ECoT with (0, 1, 0). A data
 point without a thought can only act: the weights are renormalised over what it can do, and a point that can do nothing
 of what is asked is left out.
@@ -18,6 +20,7 @@ import numpy as np
 
 from hyt.errors import InputError
 from hyt.runtime.contract import Contract, ImageSegment, StateSegment, TokenSegment
+from hyt.training.continuous import slot_branch
 from hyt.training.packing import IMAGE_SLOT, Branch, Ids, Sequence, continuation
 from hyt.training.samples import Example
 
@@ -36,6 +39,7 @@ class Weights:
     follow: float = 0.25
     thought_token: float = 0.2
     action_token: float = 1.0
+    """Of an action token, or of a number of a continuous action."""
 
     def __post_init__(self) -> None:
         values = (self.act, self.think, self.follow, self.thought_token, self.action_token)
@@ -78,6 +82,11 @@ def prefix(example: Example, text: Ids, contract: Contract, image_tokens: int) -
 def branch(example: Example, modality: str, contract: Contract, weights: Weights, share: float = 1.0) -> Branch:
     """What is generated in one modality; token weights are multiplied by `share`."""
     tag = getattr(contract.modalities, modality)
+    if contract.action.kind == "continuous":
+        written = [*(example.thought or []), contract.thought.end_id] if modality == "think" else []
+        numbers = example.actions.ravel().tolist()
+        token, number = share * weights.thought_token, share * weights.action_token
+        return slot_branch(tag, written, numbers, thought_token=token, number=number)
     actions, action_weights = example.action_ids, [share * weights.action_token] * len(example.action_ids)
     if modality != "think":
         return continuation(tag, actions, action_weights)

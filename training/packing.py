@@ -1,13 +1,13 @@
 """Training sequences and their layout as one batch: a prefix, and branches that continue it without seeing each other.
 
-A branch is a modality tag and what is generated behind it. Branches of one sequence share positions, as each follows
-the prefix; the mask keeps each to the prefix and its own past. One branch is the plain case, several share the cost of
-the prefix.
+A branch is a modality tag and what is generated behind it: tokens, and the slots of a continuous action. Branches of
+one sequence share positions, as each follows the prefix; the mask keeps each to the prefix and its own past. One branch
+is the plain case, several share the cost of the prefix.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +19,9 @@ Ids = list[int]
 IMAGE_SLOT = -1
 """Stands in a prefix for one position that an image fills; images fill the slots in the order of the prompt."""
 
+ACTION_SLOT = -2
+"""Stands for the first action slot of a continuous action; the slots behind it are -3, -4 and so on."""
+
 IGNORED = -1
 """Target of a position whose output is not trained."""
 
@@ -27,11 +30,15 @@ PREFIX_BRANCH, PADDING_BRANCH = 0, -1
 
 @dataclass(frozen=True)
 class Branch:
-    """A continuation of a prefix: tokens fed (the tag first), tokens to predict at each, and the weight of each."""
+    """A continuation of a prefix: tokens fed (the tag first), tokens to predict at each, and the weight of each.
+
+    Of a continuous action, action slots stand behind the tokens, and `numbers` holds what to predict there.
+    """
 
     inputs: Ids
     targets: Ids
     weights: list[float]
+    numbers: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -50,9 +57,10 @@ class Sequence:
 class Batch(NamedTuple):
     """B sequences of L positions as tensors.
 
-    pixels float32 (B, cameras, 3, H, W), normalised; ids int64 (B, L), IMAGE_SLOT where an image stands; positions
-    int64 (B, L); branch int64 (B, L): 0 prefix, 1.. branches, -1 padding; targets int64 (B, L), IGNORED where nothing
-    is trained; weights float32 (B, L).
+    pixels float32 (B, cameras, 3, H, W), normalised; ids int64 (B, L), IMAGE_SLOT where an image stands, ACTION_SLOT
+    and below at action slots; positions int64 (B, L); branch int64 (B, L): 0 prefix, 1.. branches, -1 padding; targets
+    int64 (B, L), IGNORED where no token is trained; weights float32 (B, L); numbers float32 (B, L), what is trained at
+    action slots, in [-1, 1].
     """
 
     pixels: torch.Tensor
@@ -61,6 +69,7 @@ class Batch(NamedTuple):
     branch: torch.Tensor
     targets: torch.Tensor
     weights: torch.Tensor
+    numbers: torch.Tensor
 
 
 def continuation(tag: int, tokens: Ids, weights: list[float]) -> Branch:
@@ -76,6 +85,7 @@ def pack(sequences: list[Sequence], pixels: torch.Tensor) -> Batch:
     branch = np.full(shape, PADDING_BRANCH, np.int64)
     targets = np.full(shape, IGNORED, np.int64)
     weights = np.zeros(shape, np.float32)
+    numbers = np.zeros(shape, np.float32)
     for row, sequence in enumerate(sequences):
         end = len(sequence.prefix)
         ids[row, :end] = sequence.prefix
@@ -89,15 +99,28 @@ def pack(sequences: list[Sequence], pixels: torch.Tensor) -> Batch:
             branch[row, start:stop] = number
             targets[row, start:stop] = part.targets
             weights[row, start:stop] = part.weights
+            numbers[row, start : start + len(part.numbers)] = part.numbers
             start = stop
-    return Batch(pixels, *(torch.from_numpy(a) for a in (ids, positions, branch, targets, weights)))
+    return Batch(pixels, *(torch.from_numpy(a) for a in (ids, positions, branch, targets, weights, numbers)))
+
+
+def slot_block(ids: torch.Tensor) -> torch.Tensor:
+    """Which positions (B, L) decide a continuous action: its slots, and the token before them."""
+    slots = ids <= ACTION_SLOT
+    before = torch.nn.functional.pad(slots[:, 1:], (0, 1))
+    return slots | before
 
 
 def attention_mask(
-    branch: torch.Tensor, positions: torch.Tensor, *, bidirectional_prefix: bool, dtype: torch.dtype = torch.float32
+    branch: torch.Tensor,
+    positions: torch.Tensor,
+    *,
+    bidirectional_prefix: bool,
+    block: torch.Tensor | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> torch.Tensor:
     """Additive mask (B, 1, L, L): the prefix sees the prefix (all of it, or its past); a branch sees the prefix and
-    its own past.
+    its own past. Positions of one branch in `block`, bool (B, L), see each other in both directions.
 
     It is explicit because transformers' PaliGemma without labels makes the whole input bidirectional.
     """
@@ -109,6 +132,8 @@ def attention_mask(
     seen = (same & past) | (to_prefix & ~from_prefix)
     if bidirectional_prefix:
         seen = seen | (to_prefix & from_prefix)
+    if block is not None:
+        seen = seen | (same & block[:, :, None] & block[:, None, :])
     mask = torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, torch.finfo(dtype).min)
     return mask[:, None]
 

@@ -154,7 +154,9 @@ def unit_actions(contract: Contract, decision: Decision, where: str) -> npt.NDAr
 
 
 def action_ids(contract: Contract, actions: npt.NDArray[np.float32]) -> Ids:
-    """Token ids of actions (steps, D) in [-1, 1], row-major: of the nearest bin centre."""
+    """Token ids of actions (steps, D) in [-1, 1], row-major: of the nearest bin centre; none of continuous ones."""
+    if contract.action.kind == "continuous":
+        return []
     centers = np.array(contract.action.bin_centers)
     nearest = np.abs(actions.ravel()[:, None] - centers).argmin(-1)
     ids: Ids = np.array(contract.action.token_ids, np.int64)[nearest].tolist()

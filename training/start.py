@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +10,13 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoModelForImageTextToText
 
-from hyt.errors import CheckpointError
+from hyt.errors import CheckpointError, InputError
 from hyt.export.tokenizer_check import check_tokenizer
 from hyt.runtime.contract import Contract, read_contract
 from hyt.simulation.camera import CAMERA, WorkspaceCamera
 from hyt.simulation.tasks import TASKS
 from hyt.simulation.thoughts import GRID, words
+from hyt.training.continuous import ActionHead, chunked, continuous_contract, new_head, read_head
 from hyt.training.families import family_of
 from hyt.training.model import Size, build_model, model_config
 from hyt.training.vocabulary import Vocabulary, arm_contract
@@ -23,11 +24,12 @@ from hyt.training.vocabulary import Vocabulary, arm_contract
 
 @dataclass(frozen=True)
 class Start:
-    """A transformers model, what it means, and its tokenizer."""
+    """A transformers model, what it means, its tokenizer, and its head where its action is continuous."""
 
     model: Any
     contract: Contract
     tokenizer: Tokenizer
+    action_head: ActionHead | None = None
 
 
 def make_vocabulary() -> Vocabulary:
@@ -64,7 +66,8 @@ def checkpoint_start(path: Path) -> Start:
         raise CheckpointError(
             f"{path}", expected=f"{contract.vocab_size} rows of the embedding, as in hyt.json", received=str(rows)
         )
-    return Start(model, contract, Tokenizer.from_file(str(path / "tokenizer.json")))
+    head = read_head(path, contract, model.get_input_embeddings().weight.shape[1])
+    return Start(model, contract, Tokenizer.from_file(str(path / "tokenizer.json")), head)
 
 
 def load_model(path: Path) -> Any:
@@ -78,3 +81,24 @@ def load_model(path: Path) -> Any:
     capped = getattr(model.config.get_text_config(), "attn_logit_softcapping", None) is not None
     model.set_attn_implementation("eager" if capped else "sdpa")
     return model
+
+
+def with_action(start: Start, head: str | None, steps: int | None, seed: int) -> Start:
+    """A start with the head ("tokens", "continuous") and the chunk steps asked for; None leaves what it has.
+
+    A continuous start keeps its trained head where neither changes. Raises InputError for tokens in place of a
+    continuous head: its contract has none.
+    """
+    contract = start.contract
+    kind = contract.action.kind
+    if head == "tokens" and kind == "continuous":
+        raise InputError("head", expected="continuous, as the checkpoint's", received="tokens")
+    if steps is not None and steps != contract.action.steps:
+        contract = chunked(contract, steps)
+    if head == "continuous" and kind == "tokens":
+        contract = continuous_contract(contract)
+    if contract is start.contract:
+        return start
+    hidden = start.model.get_input_embeddings().weight.shape[1]
+    fresh = new_head(hidden, contract, seed) if contract.action.kind == "continuous" else None
+    return replace(start, contract=contract, action_head=fresh)

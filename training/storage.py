@@ -27,6 +27,7 @@ from torch.distributed.checkpoint.state_dict import (
 )
 
 from hyt.errors import CheckpointError, HytError
+from hyt.export.checkpoint import ACTION_HEAD
 from hyt.runtime.contract import Contract
 from hyt.training.network import unwrapped
 
@@ -111,10 +112,11 @@ def resume(
         tensors = load_file(path)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as problem:
         raise CheckpointError(f"{path}", expected="a saved fit", received=str(problem), remedy=remedy) from None
-    for key, value in json.loads(json.dumps(recipe)).items():
-        if saved.get(key) != value:
+    asked = json.loads(json.dumps(recipe))
+    for key in {**saved, **asked}:
+        if saved.get(key) != asked.get(key):
             raise CheckpointError(
-                f"{path}: {key}", expected=f"{value}, as asked", received=str(saved.get(key)), remedy=remedy
+                f"{path}: {key}", expected=f"{asked.get(key)}, as asked", received=str(saved.get(key)), remedy=remedy
             )
     own: Any = get_model_state_dict(network, options=TRAINED)
     names = [key.removeprefix("weight/") for key in tensors if key.startswith("weight/")]
@@ -144,9 +146,14 @@ def write_checkpoint(
     weights: Any = get_model_state_dict(network, options=WHOLE)
     if not write:
         return
-    state = {name.removeprefix("model."): weight for name, weight in weights.items()}
+    state, head = (
+        {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
+        for prefix in ("model.", "action_head.")
+    )
     with _writing(output) as part:
         unwrapped(network).model.save_pretrained(part, state_dict=state, safe_serialization=True, max_shard_size="1TB")
+        if head:
+            save_file({name: weight.contiguous() for name, weight in head.items()}, part / ACTION_HEAD)
         tokenizer.save(str(part / "tokenizer.json"))
         (part / "hyt.json").write_text(contract.model_dump_json(indent=1) + "\n", encoding="utf-8")
         (part / "training.json").write_text(json.dumps(described, indent=2) + "\n", encoding="utf-8")

@@ -11,7 +11,7 @@ import torch
 from hyt.training.batches import normalised_images
 from hyt.training.hybrid import Composer
 from hyt.training.network import unwrapped
-from hyt.training.packing import Sequence, pack
+from hyt.training.packing import IGNORED, Sequence, pack
 from hyt.training.quantized import q4_0_weights
 from hyt.training.samples import Example, Samples
 
@@ -63,13 +63,18 @@ def _errors(
         part = chosen[start : start + BATCH]
         sequences = [_sequence(composer, modality, example) for example in part]
         batch = pack(sequences, normalised_images(samples, np.stack([example.images for example in part])))
-        logits = network(*(tensor.to(device) for tensor in batch)).float().cpu()
-        for example, rows in zip(part, logits.split([len(s.branches[0].targets) for s in sequences]), strict=True):
-            actions = len(example.action_ids)
-            picked = centers[rows[-actions:][:, action_ids].argmax(1).numpy()]
+        answers = network(*(tensor.to(device) for tensor in batch))
+        logits, numbers = answers.logits.float().cpu(), answers.numbers.float().cpu().numpy()
+        counts = (batch.targets != IGNORED).sum(1).tolist()
+        for row, (example, rows) in enumerate(zip(part, logits.split(counts), strict=True)):
+            written = len(rows) - len(example.action_ids)
+            if contract.action.kind == "continuous":
+                picked = np.clip(numbers[row], -1, 1)
+            else:
+                picked = centers[rows[written:][:, action_ids].argmax(1).numpy()]
             errors.append(float(np.abs(picked - example.actions.ravel()).mean()))
             if modality == "think" and example.thought is not None:
-                said = rows[:-actions].argmax(1).tolist()
+                said = rows[:written].argmax(1).tolist()
                 right += [a == b for a, b in zip(said, [*example.thought, contract.thought.end_id], strict=True)]
     result = {modality: float(np.mean(errors))} if errors else {}
     return result | ({"thought": float(np.mean(right))} if right else {})

@@ -87,7 +87,7 @@ def ordered_ids(contract: Contract, tokenizer: Tokenizer) -> list[list[int]]:
     grid: list[int] = []
     while (id := tokenizer.token_to_id(f"<p{len(grid):02d}>")) is not None:
         grid.append(id)
-    return [list(contract.action.token_ids), grid] if grid else [list(contract.action.token_ids)]
+    return [ids for ids in (list(contract.action.token_ids), grid) if ids]
 
 
 def arm_contract(

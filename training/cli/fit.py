@@ -1,7 +1,8 @@
 """Fit a policy from random init or from a checkpoint; goes on where an interrupted fit stopped.
 
 hyt-train fit DATA -o CHECKPOINT [--method hyt|vla|ecot] [--weights A,T,F] [--packed] [--steps N | --positions N]
-              [--init CHECKPOINT | --size small|tiny] [--batch N] [--learning-rate R] [--seed S] [--threads N] ...
+              [--init CHECKPOINT | --size small|tiny] [--head tokens|continuous] [--chunk-steps N]
+              [--batch N] [--learning-rate R] [--seed S] [--threads N] ...
 
 On several machines or GPUs: accelerate launch -m hyt.training.cli fit ...
 """
@@ -27,6 +28,14 @@ def add(commands: Commands) -> None:
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--init", type=Path, metavar="CHECKPOINT", help="start from these weights, not random ones")
     start.add_argument("--size", default="small", help="of a random start: small or tiny (default: %(default)s)")
+    parser.add_argument(
+        "--head",
+        choices=("tokens", "continuous"),
+        help="how actions are said: tokens, or numbers regressed in one pass (default: tokens, or as in --init)",
+    )
+    parser.add_argument(
+        "--chunk-steps", type=positive, metavar="N", help="steps of a chunk (default: 1, or as in --init)"
+    )
     method = parser.add_mutually_exclusive_group()
     method.add_argument("--method", default="hyt", help="hyt, vla or ecot: names for --weights (default: %(default)s)")
     method.add_argument("--weights", type=shares, metavar="A,T,F", help="how often act, think and follow are drawn")
@@ -73,7 +82,7 @@ def run(options: argparse.Namespace) -> None:
         from hyt.training.hybrid import METHODS, FollowShares, Weights
         from hyt.training.model import SIZES
         from hyt.training.recipe import Recipe
-        from hyt.training.start import checkpoint_start, random_start
+        from hyt.training.start import checkpoint_start, random_start, with_action
     except ImportError as missing:
         raise needs("train", missing) from None
     act, think, follow = options.weights or one_of(METHODS, "method", options.method)
@@ -93,6 +102,7 @@ def run(options: argparse.Namespace) -> None:
         start = checkpoint_start(options.init)
     else:
         start = random_start(one_of(SIZES, "size", options.size), options.name, options.seed)
+    start = with_action(start, options.head, options.chunk_steps, options.seed)
     data = open_dataset(options.data, chunk_steps=start.contract.action.steps)
     torch.set_num_threads(options.threads)
     fit(
