@@ -19,6 +19,7 @@ from hyt.runtime.contract import Contract, parse_contract
 from hyt.runtime.json_file import read_json
 
 WEIGHTS = "model.safetensors"
+GATE = "gate.safetensors"
 INDEX = "model.safetensors.index.json"
 ACTION_HEAD = "action_head.safetensors"
 _JSON_LIMIT = 64 * 2**20
@@ -82,12 +83,17 @@ class Checkpoint:
         return digest.hexdigest()
 
     def _find_heads(self) -> list[Path]:
-        path, kind = self.path / ACTION_HEAD, self.contract.action.kind
-        if path.exists() == (kind == "continuous"):
-            return [path] if path.exists() else []
-        expected = "to be there for" if kind == "continuous" else "to be left out of"
-        received = "it is there" if path.exists() else "none"
-        raise self._bad(ACTION_HEAD, f"{expected} a policy whose hyt.json says action.kind {kind!r}", received)
+        """The files of the heads that hyt.json names; each must be there, and no other."""
+        kind, gate = self.contract.action.kind, self.contract.gate
+        named = {
+            ACTION_HEAD: (kind == "continuous", f"a policy whose hyt.json says action.kind {kind!r}"),
+            GATE: (gate is not None, f"a policy whose hyt.json has {'no' if gate is None else 'a'} gate"),
+        }
+        for name, (wanted, whose) in named.items():
+            if (there := (self.path / name).exists()) != wanted:
+                expected = f"to be {'there for' if wanted else 'left out of'} {whose}"
+                raise self._bad(name, expected, "it is there" if there else "none")
+        return [self.path / name for name, (wanted, _) in named.items() if wanted]
 
     def _find_shards(self) -> tuple[list[Path], dict[str, str] | None]:
         single, index = self.path / WEIGHTS, self.path / INDEX

@@ -8,6 +8,11 @@ A head's tensors have one prefix in head.gguf; `action.` is the head of a contin
     input.linear.{weight, bias}           (width, dims * hidden), (width,)
     blocks.I.norm.*, blocks.I.linear.*    (width,), (width, width)
     output.norm.*, output.linear.*        (width,), (dims, width)
+
+`gate.` is the gate (`csrc/include/hyt/gate.h`), from `gate.safetensors` (`hyt.training.gate` writes it), in float32:
+
+    up.weight, up.bias                    (units, hidden), (units,)
+    down.weight, down.bias                (units,), (1,)
 """
 
 from __future__ import annotations
@@ -22,7 +27,7 @@ from gguf import GGUFWriter
 from numpy.typing import NDArray
 
 from hyt.errors import CheckpointError
-from hyt.export.checkpoint import ACTION_HEAD, Checkpoint, finite_rows
+from hyt.export.checkpoint import ACTION_HEAD, GATE, Checkpoint, finite_rows
 from hyt.export.families.base import Role, TensorPlan
 from hyt.export.gguf_metadata import add_general_keys
 from hyt.export.safetensors_file import SafetensorsFile, TensorEntry
@@ -126,4 +131,18 @@ def _check(file: SafetensorsFile, found: dict[str, TensorEntry], plans: list[Ten
         raise CheckpointError(f"{file.path}", expected="only the tensors of a head", received=f"{unknown[0][:120]!r}")
 
 
-_READERS = {ACTION_HEAD: _action_head}
+def _gate(checkpoint: Checkpoint, file: SafetensorsFile, hidden: int) -> Head:
+    """Check the tensors of the gate against the contract and the decoder's width."""
+    assert checkpoint.contract.gate is not None  # or its file had not been found
+    shapes = gate_shapes(checkpoint.contract.gate.units, hidden)
+    plans = [TensorPlan(f"gate.{name}", name, shape, "fixed", "gate") for name, shape in shapes.items()]
+    _check(file, dict(file.entries), plans)
+    return Head("gate.", tuple(plans), {})
+
+
+def gate_shapes(units: int, hidden: int) -> dict[str, tuple[int, ...]]:
+    """Shape of each tensor of a gate by its name in the checkpoint."""
+    return {"up.weight": (units, hidden), "up.bias": (units,), "down.weight": (units,), "down.bias": (1,)}
+
+
+_READERS = {ACTION_HEAD: _action_head, GATE: _gate}

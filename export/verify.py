@@ -40,6 +40,8 @@ def verify_bundle(path: Path, threads: int) -> dict[str, Any]:
             received="NaN or infinity",
             remedy="the weights overflow: export with --quantization f32",
         )
+    if chunk.think_probability is not None and not np.isfinite(chunk.think_probability):
+        raise BundleError(f"{path.name}: gate", expected="a finite probability", received="NaN")
     said = {"action_tokens": action.tokens} if action.kind == "tokens" else {"action_values": action.size}
     return {"observation": f"uniform noise, seed {SEED}", "mode": "act", **said, "finite": True}
 

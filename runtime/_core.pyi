@@ -34,6 +34,10 @@ class ActResult:
     @property
     def values(self) -> NDArray[np.float32]: ...
     @property
+    def think_probability(self) -> float | None:
+        """What the gate says, in (0, 1); of act alone, None without a gate."""
+
+    @property
     def timings(self) -> Timings: ...
 
 class ThinkResult:
@@ -68,10 +72,12 @@ class Session:
         head: str = "",
         action_steps: int = 0,
         action_dimensions: int = 0,
+        gate_units: int = 0,
     ) -> None:
         """Load the files. `threads` 0: all physical cores but one, at most 8; `vocab_size` 0: the embedding's rows.
 
-        A continuous policy has `action_steps` and `action_dimensions`, the file `head`, and no action tokens.
+        A continuous policy has `action_steps` and `action_dimensions`, the file `head`, and no action tokens; one with
+        a gate has `gate_units` and the file `head`.
         """
 
     def observe(self, images: list[NDArray[np.uint8]], layout: NDArray[np.int32]) -> None:
@@ -79,6 +85,9 @@ class Session:
 
     def act(self, tag: int) -> ActResult:
         """Action tokens behind `tag` on the current observation."""
+
+    def act_state(self) -> NDArray[np.float32]:
+        """The decoder's output at the tag of the latest act, (hidden): what a gate judges. Empty before one."""
 
     def think_begin(self, tag: int) -> None:
         """Open a thought on the current observation; it outlives later observations."""

@@ -38,6 +38,7 @@ class ActionChunk:
     tokens:        int32 (steps * dims,), vocabulary ids, row-major over (step, dim); None of a continuous policy
     probabilities: float32 (steps * dims,), of each chosen token among all action tokens; None likewise
     dimensions:    name, unit, limits and semantics of each column
+    think_probability: the gate's probability that thinking would better the action, in (0, 1); None without a gate
     """
 
     values: NDArray[np.float32]
@@ -46,6 +47,7 @@ class ActionChunk:
     probabilities: NDArray[np.float32] | None
     dimensions: tuple[ActionDimension, ...]
     timings: Timings = field(default_factory=Timings)
+    think_probability: float | None = None
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ Layout of `NAME.hyt/`:
     manifest.sha256   the seal: SHA-256 of manifest.json, as sha256sum writes it
     language.gguf     the decoder, in llama.cpp's names
     vision.gguf       image encoder and projector
-    head.gguf         small heads: that of a continuous action (optional)
+    head.gguf         small heads: that of a continuous action, the gate (optional)
     tokenizer.json    Hugging Face fast tokenizer
     report.json       what the export measured (optional)
 

@@ -181,6 +181,17 @@ class Action(_Strict):
         return self.size if self.kind == "tokens" else 0
 
 
+class Gate(_Strict):
+    """When to think: a network of `units` hidden units gives the probability that thinking would better the action.
+
+    It judges the decoder's output at the act tag (`csrc/include/hyt/gate.h`), so act computes it on its way. A policy
+    that is left to its gate thinks where the probability is at least `threshold`: 0 is always, 1 is never.
+    """
+
+    units: Annotated[int, Field(ge=1, le=4096)]
+    threshold: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+
+
 class Contract(_Strict):
     """All that training, export and runtime must agree on; the content of `hyt.json`."""
 
@@ -193,6 +204,7 @@ class Contract(_Strict):
     modalities: Modalities
     thought: Thought
     action: Action
+    gate: Gate | None = None
     instructions: tuple[str, ...] = ()
 
     @model_validator(mode="after")

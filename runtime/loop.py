@@ -14,14 +14,16 @@ from hyt.runtime.observation import Observation
 from hyt.runtime.policy import Policy
 from hyt.runtime.robot import Outcome, Robot
 
-Modality = Literal["act", "think", "follow"]
+Modality = Literal["act", "think", "follow", "gate"]
+"""The three modalities, and `gate`: act or think, as the policy's gate says at each decision."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """One turn of the loop. `text` is the thought (think), the sub-instruction (follow) or empty (act).
+    """One turn of the loop. `text` is the thought (where it thought), the sub-instruction (follow) or empty (act).
 
-    `thought_tokens` counts the tokens that the policy wrote before the action, without the end of the thought.
+    `thought_tokens` counts the tokens that the policy wrote before the action, without the end of the thought; None
+    where it did not think.
     Latencies are in seconds by phase: observe, the policy's vision, prefill, thought and decode, policy (all of these
     and what lies between), acknowledge (chunk sent until the firmware's acknowledgement was read),
     camera_to_acknowledge (observe begun until then), execute (chunk sent until executed).
@@ -33,12 +35,13 @@ class Decision:
     chunk: ActionChunk
     outcome: Outcome
     latencies: dict[str, float]
-    thought_tokens: int = 0
+    thought_tokens: int | None = None
 
 
 @dataclass(frozen=True)
 class EpisodeResult:
-    """How an episode went; `latencies` hold the seconds of every decision by phase."""
+    """How an episode went; `latencies` hold the seconds of every decision by phase, `thoughts` counts those it thought
+    about."""
 
     seed: int
     success: bool
@@ -46,6 +49,7 @@ class EpisodeResult:
     late_chunks: int
     seconds: float
     latencies: dict[str, list[float]]
+    thoughts: int = 0
 
 
 class Listener:
@@ -70,13 +74,15 @@ def run_episode(
     seed: int = 0,
     max_decisions: int = 200,
     sub_instruction: Callable[[], str | None] | None = None,
+    gate_threshold: float | None = None,
     listeners: Sequence[Listener] = (),
 ) -> EpisodeResult:
     """Run one episode and return how it went.
 
     In `follow` the text of each decision comes from `sub_instruction` (default: the robot's own); raises InputError
-    when there is none. Errors of the policy and of the robot pass through: the firmware stops by itself when chunks
-    stop.
+    when there is none, and in `gate` for a policy without one. `gate_threshold`, in place of the policy's own, is the
+    probability from which on it thinks. Errors of the policy and of the robot pass through: the firmware stops by
+    itself when chunks stop.
     """
     policy.reset(instruction=instruction)
     robot.reset(seed)
@@ -85,28 +91,36 @@ def run_episode(
     advise = sub_instruction or robot.sub_instruction
     latencies: defaultdict[str, list[float]] = defaultdict(list)
     began = time.monotonic()
-    success, late, index = False, 0, 0
+    success, late, thoughts, index = False, 0, 0, 0
     for index in range(1, max_decisions + 1):
-        decision = _decide(policy, robot, modality, advise, index)
+        decision = _decide(policy, robot, modality, advise, gate_threshold, index)
         for phase, seconds in decision.latencies.items():
             latencies[phase].append(seconds)
         for listener in listeners:
             listener.decided(decision)
         late += decision.outcome.late
+        thoughts += decision.thought_tokens is not None
         success = decision.outcome.success
         if decision.outcome.done:
             break
-    result = EpisodeResult(seed, success, index, late, time.monotonic() - began, dict(latencies))
+    result = EpisodeResult(seed, success, index, late, time.monotonic() - began, dict(latencies), thoughts)
     for listener in listeners:
         listener.episode_ended(result)
     return result
 
 
-def _decide(policy: Policy, robot: Robot, modality: Modality, advise: Callable[[], str | None], index: int) -> Decision:
+def _decide(
+    policy: Policy,
+    robot: Robot,
+    modality: Modality,
+    advise: Callable[[], str | None],
+    gate_threshold: float | None,
+    index: int,
+) -> Decision:
     began = time.monotonic()
     observation = robot.observe()
     observed = time.monotonic()
-    text, thought_tokens, chunk = _ask(policy, observation, modality, advise)
+    text, thought_tokens, chunk = _ask(policy, observation, modality, advise, gate_threshold)
     sent = time.monotonic()
     outcome = robot.execute(chunk)
     latencies = {
@@ -119,22 +133,30 @@ def _decide(policy: Policy, robot: Robot, modality: Modality, advise: Callable[[
         "camera_to_acknowledge": outcome.acknowledged - began,
         "execute": time.monotonic() - sent,
     }
-    if modality == "think":
+    if modality in ("think", "gate"):
         latencies["thought"] = chunk.timings.thought
     return Decision(index, observation, text, chunk, outcome, latencies, thought_tokens)
 
 
 def _ask(
-    policy: Policy, observation: Observation, modality: Modality, advise: Callable[[], str | None]
-) -> tuple[str, int, ActionChunk]:
-    """The text, the tokens of a thought that the policy wrote, and the chunk."""
+    policy: Policy,
+    observation: Observation,
+    modality: Modality,
+    advise: Callable[[], str | None],
+    gate_threshold: float | None,
+) -> tuple[str, int | None, ActionChunk]:
+    """The text, the tokens of a thought that the policy wrote (None: it did not think), and the chunk."""
     if modality == "act":
-        return "", 0, policy.act(observation)
-    if modality == "think":
-        thought = policy.think(observation)
-        assert thought.action is not None  # no deadline was given
-        return thought.text, len(thought.tokens), thought.action
-    text = advise()
-    if text is None:
-        raise InputError("follow", expected="a sub-instruction", received="none", remedy="give one by --instruction")
-    return text, 0, policy.follow(observation, text)
+        return "", None, policy.act(observation)
+    if modality == "follow":
+        text = advise()
+        if text is None:
+            remedy = "give one by --instruction"
+            raise InputError("follow", expected="a sub-instruction", received="none", remedy=remedy)
+        return text, None, policy.follow(observation, text)
+    if modality == "gate":
+        chunk, thought = policy.decide(observation, gate_threshold)
+        return ("", None, chunk) if thought is None else (thought.text, len(thought.tokens), chunk)
+    thought = policy.think(observation)
+    assert thought.action is not None  # no deadline was given
+    return thought.text, len(thought.tokens), thought.action

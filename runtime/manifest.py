@@ -16,7 +16,7 @@ from hyt.errors import BundleError
 from hyt.runtime.contract import Contract, Finite, Name, first_problem
 
 SCHEMA_MAJOR = 1
-SCHEMA_MINOR = 0
+SCHEMA_MINOR = 1
 MANIFEST_NAME = "manifest.json"
 SEAL_NAME = "manifest.sha256"
 LANGUAGE_NAME = "language.gguf"
@@ -168,6 +168,8 @@ class Manifest(_Part):
         check_fit(self.contract, self.shapes, self.image_tokens)
         if self.contract.action.kind == "continuous" and HEAD_NAME not in self.files:
             raise ValueError(f"{HEAD_NAME} is not listed: a continuous action needs its head")
+        if self.contract.gate is not None and HEAD_NAME not in self.files:
+            raise ValueError(f"contract.gate needs {HEAD_NAME}, which is not listed")
         return self
 
     def positions(self) -> int:

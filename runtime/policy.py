@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
 
@@ -16,6 +16,7 @@ from hyt.errors import InputError
 from hyt.runtime.actions import ActionChunk, ActionTable, Timings
 from hyt.runtime.backends.base import Answer, Backend, Regressed
 from hyt.runtime.bundle import Bundle, open_bundle
+from hyt.runtime.contract import Contract, Gate
 from hyt.runtime.observation import Observation, check_observation
 from hyt.runtime.prompt import Prompt, read_tokenizer
 
@@ -76,7 +77,31 @@ class Policy:
         """The action for this observation, at once; raises InputError when it does not fit the contract."""
         start = time.monotonic()
         self._observe(observation)
-        return self._chunk(self._backend.act(self.contract.modalities.act), start)
+        decoded = self._backend.act(self.contract.modalities.act)
+        return replace(self._chunk(decoded, start), think_probability=decoded.think_probability)
+
+    def act_state(self) -> NDArray[np.float32]:
+        """What a gate judges of the latest `act`: the decoder's output at the act tag, float32 (hidden,)."""
+        return self._backend.act_state()
+
+    def decide(self, observation: Observation, threshold: float | None = None) -> tuple[ActionChunk, Thought | None]:
+        """The action for this observation, thought about where the gate asks for it; and the thought, if there is one.
+
+        Acts, and where the gate's probability is at least `threshold` (default: the contract's) also thinks, from the
+        same prefill, and gives the action behind the thought; its timings count both. Raises InputError for a policy
+        without a gate and as `act` does.
+        """
+        gate = require_gate(self.contract)
+        least = gate.threshold if threshold is None else threshold
+        acted = self.act(observation)
+        assert acted.think_probability is not None  # the contract has a gate
+        if acted.think_probability < least:
+            return acted, None
+        thought = self.think(observation)
+        assert thought.action is not None  # no deadline was given
+        spent, first = thought.action.timings, acted.timings
+        timings = replace(spent, decode=first.decode + spent.decode, total=first.total + spent.total)
+        return replace(thought.action, timings=timings, think_probability=acted.think_probability), thought
 
     def think(self, observation: Observation, until: float | None = None) -> Thought:
         """Write a thought about this observation.
@@ -199,6 +224,18 @@ class Policy:
 
     def _forget(self) -> None:
         self._seen, self._prefilled, self._thinking = None, False, False
+
+
+def require_gate(contract: Contract) -> Gate:
+    """The contract's gate; raises InputError when it has none."""
+    if contract.gate is None:
+        raise InputError(
+            f"policy {contract.name!r}",
+            expected="one with a gate",
+            received="none",
+            remedy="think never or always, or train a gate with hyt-train gate",
+        )
+    return contract.gate
 
 
 def load(path: str | os.PathLike[str], *, threads: int = 0) -> Policy:

@@ -25,9 +25,9 @@ def write_bundle(folder: Path, shape: checkpoints.Shape = checkpoints.DEFAULT, q
     return _export(folder, quantization)
 
 
-def write_arm_bundle(folder: Path, *, steps: int = 1, reach: float = 0.05) -> Path:
+def write_arm_bundle(folder: Path, *, steps: int = 1, reach: float = 0.05, gate_units: int = 0) -> Path:
     """The same for the simulated arm: camera corner2 of 128 pixels, up to `reach` metres a step, gripper effort."""
-    checkpoints.write_checkpoint(folder / "tiny", replace(ARM, steps=steps))
+    checkpoints.write_checkpoint(folder / "tiny", replace(ARM, steps=steps, gate_units=gate_units))
     path = folder / "tiny" / "hyt.json"
     contract = json.loads(path.read_text())
     contract["cameras"][0]["name"] = contract["prompt"][0]["camera"] = "corner2"

@@ -56,6 +56,7 @@ class Shape:
     text_tokens: int = 8
     thought_tokens: int = 12
     vocab_padding: int = 7
+    gate_units: int = 0  # 0: no gate
 
     @property
     def tokenizer_size(self) -> int:
@@ -152,6 +153,8 @@ def write_checkpoint(
     config["architectures"] = ["PaliGemmaForConditionalGeneration"]
     (directory / "config.json").write_text(json.dumps(config, indent=2))
     make_tokenizer(shape).save(str(directory / "tokenizer.json"))
+    if shape.gate_units:
+        save_file(make_gate(shape, seed), str(directory / "gate.safetensors"))
     contract = make_contract(shape)
     (directory / "hyt.json").write_text(contract.model_dump_json(indent=1))
     return Checkpoint(directory, model, contract, shape)
@@ -178,6 +181,14 @@ def make_tokenizer(shape: Shape = DEFAULT) -> Tokenizer:
 def make_contract(shape: Shape = DEFAULT) -> Contract:
     """The contract of `make_tokenizer`'s vocabulary: state, then text, between <bos> and a newline."""
     return Contract.model_validate(contract_data(shape))
+
+
+def make_gate(shape: Shape, seed: int = 0) -> dict[str, torch.Tensor]:
+    """A random gate, its probabilities spread over most of (0, 1)."""
+    generator = torch.Generator().manual_seed(seed + 100)
+    shapes = {"up.weight": (shape.gate_units, shape.hidden), "up.bias": (shape.gate_units,),
+              "down.weight": (shape.gate_units,), "down.bias": (1,)}  # fmt: skip
+    return {name: 0.3 * torch.randn(size, generator=generator) for name, size in shapes.items()}
 
 
 def contract_data(shape: Shape = DEFAULT) -> dict[str, Any]:
@@ -225,6 +236,7 @@ def contract_data(shape: Shape = DEFAULT) -> dict[str, Any]:
                 for i in range(shape.dimensions)
             ],
         },
+        "gate": {"units": shape.gate_units, "threshold": 0.5} if shape.gate_units else None,
         "instructions": ["open the drawer", "close the door slowly"],
     }
 

@@ -86,6 +86,7 @@ py::dict to_dict(const SessionInfo& info) {
 struct PyAct {
     py::array_t<int32_t> tokens;
     py::array_t<float> probabilities, values;
+    std::optional<float> think_probability;
     py::dict timings;
 };
 struct PyThink {
@@ -103,7 +104,7 @@ PyAct act_result(const Call& call) {
         call(result);
     }
     return {to_array(result.tokens), to_array(result.probabilities), to_array(result.values),
-            to_dict(result.timings)};
+            result.think_probability, to_dict(result.timings)};
 }
 
 PyThink think(Session& session, std::optional<double> until, std::optional<int64_t> max_steps) {
@@ -155,6 +156,7 @@ void add_session(py::module_& module) {
         .def_readonly("tokens", &PyAct::tokens)
         .def_readonly("probabilities", &PyAct::probabilities)
         .def_readonly("values", &PyAct::values)
+        .def_readonly("think_probability", &PyAct::think_probability)
         .def_readonly("timings", &PyAct::timings);
     py::class_<PyThink>(module, "ThinkResult")
         .def_readonly("tokens", &PyThink::tokens)
@@ -165,23 +167,25 @@ void add_session(py::module_& module) {
                          int64_t max_text_tokens, int64_t max_thought_tokens, int64_t action_tokens,
                          std::vector<int32_t> action_token_ids, std::vector<int32_t> thought_suppressed_ids,
                          int32_t thought_end_id, int64_t vocab_size, std::string kv_type, bool own_kernels,
-                         std::string head, int64_t action_steps, int64_t action_dimensions) {
+                         std::string head, int64_t action_steps, int64_t action_dimensions,
+                         int64_t gate_units) {
                  return make_session({std::move(language), std::move(vision), threads, image_count,
                                       max_text_tokens, max_thought_tokens, action_tokens,
                                       std::move(action_token_ids), std::move(thought_suppressed_ids),
                                       thought_end_id, vocab_size, std::move(kv_type), own_kernels,
-                                      std::move(head), action_steps, action_dimensions});
+                                      std::move(head), action_steps, action_dimensions, gate_units});
              }),
              py::arg("language"), py::arg("vision"), py::kw_only(), py::arg("threads") = 0,
              py::arg("image_count"), py::arg("max_text_tokens"), py::arg("max_thought_tokens"),
              py::arg("action_tokens"), py::arg("action_token_ids"), py::arg("thought_suppressed_ids"),
              py::arg("thought_end_id"), py::arg("vocab_size") = 0, py::arg("kv_type") = "f32",
              py::arg("own_kernels") = true, py::arg("head") = "", py::arg("action_steps") = 0,
-             py::arg("action_dimensions") = 0)
+             py::arg("action_dimensions") = 0, py::arg("gate_units") = 0)
         .def("observe", &observe, py::arg("images"), py::arg("layout"))
         .def(
             "act", [](Session& s, int32_t tag) { return act_result([&](ActResult& r) { s.act(tag, r); }); },
             py::arg("tag"))
+        .def("act_state", [](Session& s) { return to_array(s.act_state()); })
         .def("think_begin", &Session::think_begin, py::arg("tag"), py::call_guard<py::gil_scoped_release>())
         .def("think", &think, py::arg("until") = py::none(), py::arg("max_steps") = py::none())
         .def("act_after_thought",

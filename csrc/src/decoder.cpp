@@ -118,7 +118,7 @@ void Decoder::check_fed(int32_t token, int64_t last) const {
     }
 }
 
-void Decoder::step(Slot slot, Head head, int32_t token, float* logits) {
+void Decoder::step(Slot slot, Head head, int32_t token, float* logits, float* state) {
     const int64_t position = cache_.length(slot);
     check_fed(token, position + 1);
     const Step& s = *steps_[static_cast<size_t>(slot)][static_cast<size_t>(head)];
@@ -135,6 +135,7 @@ void Decoder::step(Slot slot, Head head, int32_t token, float* logits) {
     cache_.set_length(slot, position + 1);
     ++passes_[static_cast<size_t>(head)];
 
+    if (state) ggml_backend_tensor_get(s.state, state, 0, ggml_nbytes(s.state));
     const int64_t count = logit_count(head);
     ggml_backend_tensor_get(s.logits, logits, 0, static_cast<size_t>(count) * sizeof(float));
     if (params_.final_softcap > 0) {

@@ -33,14 +33,16 @@ std::unique_ptr<Decoder::Chunk> Decoder::build_chunk(Slot slot) {
                            cached(graph, cache_.values(i), slot), chunk->visible, attention_);
         x = finish_layer(graph, layer, x, attended);
     }
+    x = chunk->states = norm(graph, x, weights_.output_norm);
+    ggml_set_output(chunk->states);
     x = ggml_view_2d(c, x, params_.hidden, slots, x->nb[1], x->nb[1]);  // without the token's row
-    chunk->values = head.build(graph, norm(graph, x, weights_.output_norm));
+    chunk->values = head.build(graph, x);
     ggml_set_output(chunk->values);
     graph.expand(chunk->values);
     return chunk;
 }
 
-void Decoder::chunk(Slot slot, int32_t token, float* values) {
+void Decoder::chunk(Slot slot, int32_t token, float* values, float* state) {
     const Chunk& chunk = *chunks_[static_cast<size_t>(slot)];
     const int64_t first = cache_.length(slot), rows = chunk.cells->ne[0], last = first + rows;
     check_fed(token, last);
@@ -53,6 +55,7 @@ void Decoder::chunk(Slot slot, int32_t token, float* values) {
     backend_.compute(chunk.graph.nodes());
     ++chunk_passes_;
     ggml_backend_tensor_get(chunk.values, values, 0, ggml_nbytes(chunk.values));
+    if (state) ggml_backend_tensor_get(chunk.states, state, 0, chunk.states->nb[1]);  // the token's row
 }
 
 }  // namespace hyt

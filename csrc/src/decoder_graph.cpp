@@ -146,8 +146,10 @@ std::unique_ptr<Decoder::Step> Decoder::build_step(Slot slot, Head head) {
                                                cached(graph, cache_.values(i), slot), visible, attention_);
         x = finish_layer(graph, layer, x, attended);
     }
-    x = norm(graph, x, weights_.output_norm);
-    step->logits = ggml_mul_mat(c, head == Head::action ? weights_.action_head : weights_.embedding, x);
+    step->state = norm(graph, x, weights_.output_norm);
+    ggml_set_output(step->state);
+    step->logits =
+        ggml_mul_mat(c, head == Head::action ? weights_.action_head : weights_.embedding, step->state);
     ggml_set_output(step->logits);
     graph.expand(step->logits);
     return step;

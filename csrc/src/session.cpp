@@ -77,6 +77,7 @@ Session::Session(const SessionConfig& config)
                     "the decoder's width " + std::to_string(params.hidden),
                     std::to_string(action_head_->params().hidden));
     }
+    if (config.gate_units > 0) gate_.emplace(GgufFile(config.head), params.hidden, config.gate_units);
     check_range("vocab_size", config.vocab_size, 0, params.vocabulary);
     if (config_.vocab_size == 0) config_.vocab_size = params.vocabulary;
     check_ids(config.action_token_ids, "action token id");
@@ -91,6 +92,7 @@ Session::Session(const SessionConfig& config)
     if (suppressed_[static_cast<size_t>(config.thought_end_id)]) {
         throw Error("thought end id", "an id that is not suppressed", std::to_string(config.thought_end_id));
     }
+    act_state_.resize(static_cast<size_t>(params.hidden));
     action_logits_.resize(config.action_token_ids.size());
     vocabulary_logits_.resize(static_cast<size_t>(params.vocabulary));
     thought_.tokens.reserve(static_cast<size_t>(config.max_thought_tokens));
@@ -121,6 +123,7 @@ void Session::check_config() const {
                 most);
     check_range("action_dimensions", config_.action_dimensions, 1 - least,
                 config_.continuous() ? kMostPositions : 0);
+    check_range("gate_units", config_.gate_units, 0, kMostPositions);
     kv_type(config_.kv_type);
 }
 
@@ -207,32 +210,34 @@ void Session::observe(const std::vector<ImageView>& images, const std::vector<in
     vision_seconds_ = seconds_since(start);
 }
 
-void Session::decide(Slot slot, int32_t first, double vision, double prefill, ActResult& result) {
+void Session::decide(Slot slot, int32_t first, double vision, double prefill, ActResult& result,
+                     float* state) {
     const auto start = Clock::now();
+    result.think_probability.reset();
     if (action_head_) {
-        decode_chunk(slot, first, result);
+        decode_chunk(slot, first, result, state);
     } else {
-        decode_actions(slot, first, result);
+        decode_actions(slot, first, result, state);
     }
     const double decode = seconds_since(start);
     result.timings = {vision, prefill, decode, vision + prefill + decode};
 }
 
-void Session::decode_chunk(Slot slot, int32_t first, ActResult& result) {
+void Session::decode_chunk(Slot slot, int32_t first, ActResult& result, float* state) {
     result.values.resize(static_cast<size_t>(action_head_->params().slots()));
-    decoder_->chunk(slot, first, result.values.data());
+    decoder_->chunk(slot, first, result.values.data(), state);
     for (const float value : result.values) {
         if (!std::isfinite(value)) throw Error("action", "finite values", "NaN or infinity");
     }
 }
 
-void Session::decode_actions(Slot slot, int32_t first, ActResult& result) {
+void Session::decode_actions(Slot slot, int32_t first, ActResult& result, float* state) {
     result.tokens.resize(static_cast<size_t>(config_.action_tokens));
     result.probabilities.resize(static_cast<size_t>(config_.action_tokens));
     const int64_t length = decoder_->cache().length(slot);
     int32_t token = first;
     for (size_t i = 0; i < result.tokens.size(); ++i) {
-        decoder_->step(slot, Head::action, token, action_logits_.data());
+        decoder_->step(slot, Head::action, token, action_logits_.data(), i == 0 ? state : nullptr);
         const size_t choice = largest(action_logits_);
         token = config_.action_token_ids[choice];
         result.tokens[i] = token;
@@ -246,7 +251,14 @@ void Session::act(int32_t tag, ActResult& result) {
     const std::lock_guard lock(mutex_);
     check_tag(tag);
     fill_observed();
-    decide(Slot::live, tag, vision_seconds_, prefix_.seconds, result);
+    decide(Slot::live, tag, vision_seconds_, prefix_.seconds, result, act_state_.data());
+    acted_ = true;
+    if (gate_) result.think_probability = gate_->probability(act_state_.data());
+}
+
+std::vector<float> Session::act_state() {
+    const std::lock_guard lock(mutex_);
+    return acted_ ? act_state_ : std::vector<float>{};
 }
 
 void Session::think_begin(int32_t tag) {

@@ -88,6 +88,7 @@ void check_session(const hyt::SessionConfig& config, int per_graph) {
         CHECK(allocations_of([&] { session.act(3, result); }) == per_graph * (1 + passes));
         CHECK(allocations_of([&] { session.act(3, result); }) == per_graph * passes);
     }
+    CHECK(result.think_probability > 0.0f && result.think_probability < 1.0f);
     // A thought in between changes nothing about that.
     session.think_begin(2);
     session.think({}, 3);

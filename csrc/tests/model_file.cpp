@@ -12,7 +12,7 @@ namespace hyt::test {
 namespace {
 
 constexpr int64_t kHidden = 64, kLayers = 3, kHeads = 4, kKvHeads = 2, kHeadDim = 16, kWide = 96,
-                  kVocabulary = 64;
+                  kVocabulary = 64, kGateUnits = 8;
 constexpr int64_t kVisionHidden = 32, kVisionHeads = 2, kVisionWide = 64, kSide = 12, kPatch = 4;
 
 class Writer {
@@ -139,9 +139,18 @@ void write_vision(const std::string& path, bool quantized) {
     w.write(path);
 }
 
+// A gate; and, where there are steps, the head of a continuous action.
 void write_head(const std::string& path, int64_t steps, int64_t dimensions) {
     constexpr int64_t kWidth = 32;
     Writer w("hyt-head", false, 3);
+    w.matrix("gate.up.weight", kHidden, kGateUnits);
+    w.vector("gate.up.bias", kGateUnits, 0.0f);
+    w.vector("gate.down.weight", kGateUnits, 0.0f);
+    w.vector("gate.down.bias", 1, 0.0f);
+    if (steps == 0) {
+        w.write(path);
+        return;
+    }
     w.integer("hyt.action.hidden", kHidden);
     w.integer("hyt.action.steps", static_cast<uint32_t>(steps));
     w.integer("hyt.action.dimensions", static_cast<uint32_t>(dimensions));
@@ -169,6 +178,9 @@ SessionConfig write_model(const std::string& directory, bool quantized) {
     config.vision = directory + "/vision.gguf";
     write_language(config.language, quantized);
     write_vision(config.vision, quantized);
+    config.head = directory + "/head.gguf";
+    write_head(config.head, 0, 0);
+    config.gate_units = kGateUnits;
     config.image_count = 2;
     config.max_text_tokens = 16;
     config.max_thought_tokens = 8;
@@ -181,7 +193,6 @@ SessionConfig write_model(const std::string& directory, bool quantized) {
 
 SessionConfig write_continuous_model(const std::string& directory, bool quantized) {
     SessionConfig config = write_model(directory, quantized);
-    config.head = directory + "/head.gguf";
     config.action_steps = 3;
     config.action_dimensions = 5;
     config.action_tokens = 0;

@@ -7,12 +7,12 @@
 
 namespace hyt::test {
 
-// Writes language.gguf and vision.gguf into `directory` and gives the configuration of a session over them:
-// 2 images, 24 action ids of a vocabulary of 64. `quantized` stores matrices as q4_0 and the embedding as
-// q8_0.
+// Writes language.gguf, vision.gguf and head.gguf into `directory` and gives the configuration of a session
+// over them: 2 images, 24 action ids of a vocabulary of 64, a gate. `quantized` stores matrices as q4_0 and
+// the embedding as q8_0.
 SessionConfig write_model(const std::string& directory, bool quantized);
 
-// Writes head.gguf into `directory` too, and gives the configuration of a continuous policy over the same
+// Writes into head.gguf an action head too, and gives the configuration of a continuous policy over the same
 // model: 3 steps of 5 dimensions.
 SessionConfig write_continuous_model(const std::string& directory, bool quantized);
 

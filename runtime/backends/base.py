@@ -22,11 +22,15 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Decoded:
-    """Action tokens int32 (K,) and their probabilities among the action tokens, float32 (K,)."""
+    """Action tokens int32 (K,) and their probabilities among the action tokens, float32 (K,).
+
+    think_probability: what the gate says of the prefix, in (0, 1); of `act` alone, None without a gate
+    """
 
     tokens: NDArray[np.int32]
     probabilities: NDArray[np.float32]
     seconds: Seconds
+    think_probability: float | None = None
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,7 @@ class Regressed:
 
     values: NDArray[np.float32]
     seconds: Seconds
+    think_probability: float | None = None
 
 
 Answer = Decoded | Regressed
@@ -58,6 +63,9 @@ class Backend(Protocol):
 
     def act(self, tag: int) -> Answer:
         """Decode an action behind the prefix and this modality tag."""
+
+    def act_state(self) -> NDArray[np.float32]:
+        """What a gate judges of the latest `act`: the decoder's output at its tag, float32 (hidden,)."""
 
     def think_begin(self, tag: int) -> None:
         """Open a thought on the current prefix; it keeps that prefix whatever `observe` does next."""

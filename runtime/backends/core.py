@@ -56,9 +56,10 @@ class CoreBackend:
                 action_token_ids=list(action.token_ids),
                 thought_suppressed_ids=list(contract.thought.suppressed_ids),
                 thought_end_id=contract.thought.end_id,
-                head=str(bundle.head) if continuous else "",
+                head=str(bundle.head or ""),
                 action_steps=action.steps if continuous else 0,
                 action_dimensions=len(action.dimensions) if continuous else 0,
+                gate_units=contract.gate.units if contract.gate else 0,
             )
         except _core.CoreError as problem:
             raise BundleError(
@@ -84,6 +85,10 @@ class CoreBackend:
         answer = _answer(self._call(lambda session: session.act(tag)))
         self._prefill = answer.seconds.prefill
         return answer
+
+    def act_state(self) -> NDArray[np.float32]:
+        """What a gate judges of the latest act, float32 (hidden,)."""
+        return self._call(lambda session: session.act_state())
 
     def think_begin(self, tag: int) -> None:
         """Open a thought on the current prefix."""
@@ -125,7 +130,8 @@ class CoreBackend:
 
 def _answer(result: _core.ActResult) -> Answer:
     seconds = Seconds(result.timings["vision"], result.timings["prefill"], result.timings["decode"])
+    probability = result.think_probability
     if result.values.size:
-        return Regressed(np.asarray(result.values, dtype=np.float32), seconds)
+        return Regressed(np.asarray(result.values, dtype=np.float32), seconds, probability)
     tokens = np.asarray(result.tokens, dtype=np.int32)
-    return Decoded(tokens, np.asarray(result.probabilities, dtype=np.float32), seconds)
+    return Decoded(tokens, np.asarray(result.probabilities, dtype=np.float32), seconds, probability)

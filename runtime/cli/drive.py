@@ -17,13 +17,14 @@ from hyt.runtime.cli.results import RobotResult, results_table
 from hyt.runtime.cli.robots import SERIAL, open_robot, robot_names
 from hyt.runtime.cli.tally import Tally
 from hyt.runtime.loop import EpisodeResult, Listener, run_episode
-from hyt.runtime.policy import Policy, load
+from hyt.runtime.policy import Policy, load, require_gate
 from hyt.runtime.serial_robot import SerialRobot
 from hyt.runtime.view import View
 
 if TYPE_CHECKING:
     from hyt.runtime.robot import Robot
 
+MODE_OF_THINKING = {"never": "act", "always": "think", "gate": "gate"}
 FIRST_SEED = 2_000_000
 """No policy of this project was trained on seeds from here on (`hyt.simulation.seeds.DEMONSTRATION`)."""
 
@@ -36,7 +37,19 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--robot", required=True, help="sim:metaworld/TASK, several tasks separated by commas; or serial:robot.toml"
     )
     parser.add_argument("--instruction", help="what to do (default: the task's own; in follow: the onlooker's words)")
-    parser.add_argument("--mode", choices=("act", "think", "follow"), default="act")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--mode", choices=("act", "think", "follow"), default="act", help="(default act)")
+    how.add_argument(
+        "--think",
+        choices=tuple(MODE_OF_THINKING),
+        help="never is --mode act, always is --mode think; gate: where the policy's gate says that it helps",
+    )
+    parser.add_argument(
+        "--gate-threshold",
+        type=_probability,
+        metavar="P",
+        help="with --think gate: think from this probability on, 0 to 1 (default: the policy's own)",
+    )
     parser.add_argument("--episodes", type=_positive, default=1, metavar="N", help="episodes a robot (default 1)")
     parser.add_argument("--seed", type=_seed, default=FIRST_SEED, help="seed of the first episode; the next counts on")
     parser.add_argument("--record", type=Path, metavar="DIR", help="filmstrip and video of each robot's first episode")
@@ -54,6 +67,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 def run(options: argparse.Namespace) -> None:
     """Drive every robot and print the table."""
+    if options.think is not None:
+        options.mode = MODE_OF_THINKING[options.think]
+    if options.gate_threshold is not None and options.mode != "gate":
+        raise InputError("--gate-threshold", expected="--think gate with it", received=f"--mode {options.mode}")
     names = robot_names(options.robot)
     if options.port is not None and len(names) > 1:
         raise InputError("--port", expected="one robot", received=f"{len(names)}", remedy="drive one task at a time")
@@ -63,6 +80,8 @@ def run(options: argparse.Namespace) -> None:
     if options.record is not None and names[0].startswith(SERIAL):
         raise InputError("--record", expected="a simulated robot", received=names[0])
     with load(options.bundle, threads=options.threads) as policy:
+        if options.mode == "gate":
+            require_gate(policy.contract)
         policy.warm_up()
         results: list[RobotResult] = []
         ended = "done"
@@ -90,6 +109,7 @@ def run(options: argparse.Namespace) -> None:
                     "ended": ended,
                     "bundle": describe_bundle(policy.bundle),
                     "backend": policy.info["backend"],
+                    "gate": _describe_gate(policy, options),
                     "robots": [result.as_dict() for result in results],
                     "versions": versions(),
                     "machine": machine(),
@@ -140,9 +160,17 @@ def drive(
                     seed=options.seed + index,
                     max_decisions=options.decisions,
                     sub_instruction=(lambda: said) if said else None,
+                    gate_threshold=options.gate_threshold,
                     listeners=listeners,
                 )
             )
+
+
+def _describe_gate(policy: Policy, options: argparse.Namespace) -> dict[str, float] | None:
+    if options.mode != "gate":
+        return None
+    own = require_gate(policy.contract).threshold
+    return {"threshold": own if options.gate_threshold is None else options.gate_threshold}
 
 
 def _recorder(robot: Robot, options: argparse.Namespace) -> Listener:
@@ -158,6 +186,13 @@ def _seed(text: str) -> int:
     number = int(text)
     if number < 0:
         raise argparse.ArgumentTypeError("must not be negative")
+    return number
+
+
+def _probability(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError("must be from 0 to 1")
     return number
 
 

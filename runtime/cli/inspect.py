@@ -109,6 +109,8 @@ def _prompt(contract: Contract) -> Iterable[tuple[str, str]]:
     tags, thought = contract.modalities, contract.thought
     yield "tags", f"act {tags.act}, think {tags.think}, follow {tags.follow}"
     yield "thought", f"at most {thought.max_tokens} tokens up to token {thought.end_id}"
+    if contract.gate is not None:
+        yield "gate", f"{contract.gate.units} units, thinks from probability {contract.gate.threshold:g}"
 
 
 def _state(contract: Contract) -> Iterable[tuple[str, str]]:

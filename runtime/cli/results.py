@@ -38,6 +38,11 @@ class RobotResult:
         """Number of decisions over all episodes, the unfinished one included."""
         return sum(episode.decisions for episode in self._driven())
 
+    @property
+    def thoughts(self) -> int:
+        """Number of decisions that the policy thought about."""
+        return sum(episode.thoughts for episode in self._driven())
+
     def latencies(self) -> dict[str, Summary]:
         """Summary of each phase over all decisions of all episodes."""
         driven = self._driven()
@@ -57,6 +62,7 @@ class RobotResult:
             "successes": self.successes,
             "wilson_95": [round(low, 4), round(high, 4)],
             "decisions": self.decisions,
+            "thoughts": self.thoughts,
             "latency_ms": {phase: summary.as_dict() for phase, summary in self.latencies().items()},
             "firmware": dict(self.counters),
         }
@@ -70,6 +76,7 @@ def _episode(episode: EpisodeResult) -> dict[str, Any]:
         "seed": episode.seed,
         "success": episode.success,
         "decisions": episode.decisions,
+        "thoughts": episode.thoughts,
         "late_chunks": episode.late_chunks,
         "seconds": round(episode.seconds, 3),
     }
@@ -82,7 +89,10 @@ def results_table(results: Sequence[RobotResult]) -> Table:
         title=f"{modalities}, through the firmware", title_justify="left", box=SIMPLE_HEAD, padding=0, show_edge=False
     )
     table.add_column("robot", overflow="fold")
-    for name in ("solved", "95%\nWilson", "decisions", "p50\nms", "p99\nms", "late", "ticks", "bad\nframes"):
+    # How often it thought and what that costs on average are the question of a gate alone.
+    gated = any(result.modality == "gate" for result in results)
+    thinking = ("thought", "mean\nms") if gated else ()
+    for name in ("solved", "95%\nWilson", "decisions", *thinking, "p50\nms", "p99\nms", "late", "ticks", "bad\nframes"):
         table.add_column(name, justify="right")
     for result in results:
         low, high = wilson_interval(result.successes, len(result.episodes))
@@ -92,6 +102,7 @@ def results_table(results: Sequence[RobotResult]) -> Table:
             f"{result.successes}/{len(result.episodes)}",
             f"{100 * low:.0f}-{100 * high:.0f}%",
             str(result.decisions),
+            *((f"{result.thoughts / result.decisions:.0%}", f"{answer.mean_ms:.1f}") if gated else ()),
             f"{answer.p50_ms:.1f}",
             f"{answer.p99_ms:.1f}",
             str(sum(episode.late_chunks for episode in result.episodes)),

@@ -17,13 +17,14 @@ class Tally(Listener):
     def episode_started(self, seed: int, instruction: str) -> None:
         """Begin to count."""
         self._seed, self._began = seed, time.monotonic()
-        self._decisions = self._late = 0
+        self._decisions = self._late = self._thoughts = 0
         self._latencies: defaultdict[str, list[float]] = defaultdict(list)
 
     def decided(self, decision: Decision) -> None:
         """Count a decision."""
         self._decisions += 1
         self._late += decision.outcome.late
+        self._thoughts += decision.thought_tokens is not None
         for phase, seconds in decision.latencies.items():
             self._latencies[phase].append(seconds)
 
@@ -36,4 +37,5 @@ class Tally(Listener):
         if self._seed is None:
             return None
         seconds = time.monotonic() - self._began
-        return EpisodeResult(self._seed, False, self._decisions, self._late, seconds, dict(self._latencies))
+        latencies = dict(self._latencies)
+        return EpisodeResult(self._seed, False, self._decisions, self._late, seconds, latencies, self._thoughts)

@@ -13,7 +13,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).parent))
 
 from checkpoints import AWKWARD, DEFAULT, END, Shape
-from model_gguf import Files, write_gguf
+from model_gguf import Files, write_gguf, write_head
 from reference import Case, make_case
 
 from hyt.runtime import _core
@@ -35,6 +35,12 @@ class Opened:
     def __init__(self, case: Case, files: Files) -> None:
         self.case = case
         self.files = files
+
+    def gated_session(self, folder: Path, gate: dict[str, torch.Tensor]) -> _core.Session:
+        """A session with this gate, written as head.gguf into `folder`."""
+        path = folder / "head.gguf"
+        write_head(path, gate)
+        return self.session(head=str(path), gate_units=len(gate["up.bias"]))
 
     def session(self, **changes: object) -> _core.Session:
         """A session as the case's contract asks for, on one thread (the tests share their machine)."""

@@ -143,6 +143,14 @@ def _write_vision(model: Any, path: Path, quantize: str | None) -> None:
     finish(writer)
 
 
+def write_head(path: Path, gate: dict[str, torch.Tensor]) -> None:
+    """Write a gate's tensors as head.gguf."""
+    writer = gguf.GGUFWriter(str(path), "hyt-head")
+    for name, value in gate.items():
+        writer.add_tensor(f"gate.{name}", value.numpy())
+    finish(writer)
+
+
 def finish(writer: gguf.GGUFWriter) -> None:
     """Write the file out."""
     writer.write_header_to_file()

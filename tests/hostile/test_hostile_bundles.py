@@ -8,11 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from bundles import seal
+from gguf import GGUFWriter
 from refusals import refused_bundle
 
+from hyt.errors import BundleError
 from hyt.runtime.bundle import MANIFEST_LIMIT, describe_file
+from hyt.runtime.policy import load
 
 FILES = ("language.gguf", "vision.gguf", "tokenizer.json", "report.json")
 Data = dict[str, Any]
@@ -196,6 +200,60 @@ def test_a_manifest_with_one_bad_field_names_it(bundle_copy: Path, path: tuple[s
     change_manifest(bundle_copy, put)
     line = refused_bundle(bundle_copy)
     assert f"field {path[0]}" in line
+
+
+@pytest.mark.parametrize(
+    "gate",
+    [
+        {"units": 0, "threshold": 0.5},
+        {"units": 2**20, "threshold": 0.5},
+        {"units": 4, "threshold": 1.5},
+        {"units": 4, "threshold": "often"},
+        {"units": 4},
+        {"units": 4, "threshold": 0.5, "bias": 1},
+        "always",
+    ],
+)
+def test_a_gate_that_makes_no_sense(bundle_copy: Path, gate: Any) -> None:
+    change_manifest(bundle_copy, lambda data: data["contract"].update(gate=gate))
+    assert "field contract.gate" in refused_bundle(bundle_copy)
+
+
+def test_a_gate_without_its_file(bundle_copy: Path) -> None:
+    change_manifest(bundle_copy, lambda data: data["contract"].update(gate={"units": 4, "threshold": 0.5}))
+    assert "contract.gate needs head.gguf, which is not listed" in refused_bundle(bundle_copy)
+
+
+def write_gguf(path: Path, tensors: dict[str, Any]) -> None:
+    writer = GGUFWriter(path, "hyt-head")
+    for name, values in tensors.items():
+        writer.add_tensor(name, values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def test_a_gate_whose_file_was_forged_is_refused_by_the_core(bundle_copy: Path) -> None:
+    """Seal and hashes agree; the weights do not fit the contract."""
+    shapes = {"up.weight": (4, 64), "up.bias": (4,), "down.weight": (4,), "down.bias": (1,)}
+    values = {f"gate.{name}": np.zeros(shape, np.float32) for name, shape in shapes.items()}
+    for expected, units, change in (
+        ("tensor gate.up.weight; expected (64, 5); received (64, 4)", 5, {}),
+        ("tensor gate.down.bias; expected finite weights", 4, {"gate.down.bias": np.float32([np.inf])}),
+    ):
+        write_gguf(bundle_copy / "head.gguf", values | change)
+        entry = describe_file(bundle_copy / "head.gguf").model_dump()
+
+        def forge(data: Data, units: int = units, entry: Any = entry) -> None:
+            data["contract"]["gate"] = {"units": units, "threshold": 0.5}
+            data["files"]["head.gguf"] = entry
+
+        change_manifest(bundle_copy, forge)
+        seal(bundle_copy)
+        with pytest.raises(BundleError) as caught:
+            load(bundle_copy, threads=1)
+        assert expected in str(caught.value)
 
 
 @pytest.mark.parametrize("missing", ["low", "high"])

@@ -16,3 +16,12 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from bundles import write_bundle
 
     return write_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture(scope="session")
+def gated_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a random gate."""
+    from bundles import write_bundle
+    from checkpoints import Shape
+
+    return write_bundle(tmp_path_factory.mktemp("gated"), Shape(gate_units=8))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -32,6 +32,7 @@ class FakeBackend:
     calls: list[str] = field(default_factory=list)
     layouts: list[list[int]] = field(default_factory=list)
     written: int = 0
+    think_probabilities: list[float] = field(default_factory=list)  # of the acts to come; none: there is no gate
 
     def observe(self, images: Sequence[NDArray[np.uint8]], layout: NDArray[np.int32]) -> None:
         self.calls.append(f"observe {len(images)}")
@@ -39,7 +40,11 @@ class FakeBackend:
 
     def act(self, tag: int) -> Decoded:
         self.calls.append(f"act {tag}")
-        return self._decoded()
+        probability = self.think_probabilities.pop(0) if self.think_probabilities else None
+        return replace(self._decoded(), think_probability=probability)
+
+    def act_state(self) -> NDArray[np.float32]:
+        return np.zeros(64, np.float32)
 
     def think_begin(self, tag: int) -> None:
         self.calls.append(f"think_begin {tag}")
@@ -72,16 +77,19 @@ class FakeBackend:
         return Decoded(tokens, np.full(action.tokens, 0.5, np.float32), SECONDS)
 
 
-def fake_policy(folder: Path) -> tuple[Policy, FakeBackend]:
-    """A policy of the tiny contract on a fake backend; its tokenizer is written into `folder`."""
-    contract = checkpoints.make_contract()
+def fake_policy(folder: Path, think_probabilities: Sequence[float] = ()) -> tuple[Policy, FakeBackend]:
+    """A policy of the tiny contract on a fake backend; its tokenizer is written into `folder`.
+
+    With `think_probabilities` it has a gate, of threshold 0.5, that says these one after the other.
+    """
+    contract = checkpoints.make_contract(checkpoints.Shape(gate_units=4 if think_probabilities else 0))
     tokenizer = checkpoints.make_tokenizer()
     path = folder / "tokenizer.json"
     tokenizer.save(str(path))
     manifest = SimpleNamespace(name="tiny", family="fake")
     bundle = cast(Bundle, SimpleNamespace(contract=contract, tokenizer=path, manifest=manifest, path=folder))
     thought = tokenizer.encode("PLAN reach lower", add_special_tokens=False).ids
-    backend = FakeBackend(contract, thought)
+    backend = FakeBackend(contract, thought, think_probabilities=list(think_probabilities))
     return Policy(bundle, backend), backend
 
 

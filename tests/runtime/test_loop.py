@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from checkpoints import ACT
 from fakes import FakeRobot, fake_policy
 
 import hyt
-from hyt.runtime.loop import Decision, EpisodeResult, Listener, run_episode
+from hyt.runtime.loop import Decision, EpisodeResult, Listener, Modality, run_episode
 
 
 class Diary(Listener):
@@ -29,8 +31,10 @@ class Diary(Listener):
         self.lines.append(f"success {result.success}")
 
 
-def run(folder: Path, robot: FakeRobot, **options: object) -> tuple[EpisodeResult, Diary, list[str]]:
-    policy, backend = fake_policy(folder)
+def run(
+    folder: Path, robot: FakeRobot, think_probabilities: Sequence[float] = (), **options: object
+) -> tuple[EpisodeResult, Diary, list[str]]:
+    policy, backend = fake_policy(folder, think_probabilities)
     diary = Diary()
     result = run_episode(policy, robot, instruction="open the drawer", seed=7, listeners=[diary], **options)  # type: ignore[arg-type]
     return result, diary, backend.calls
@@ -61,6 +65,35 @@ def test_thinking_shows_the_thought_of_each_decision(tmp_path: Path) -> None:
     assert diary.texts == ["PLAN reach lower"] * 2
     assert result.latencies["thought"] == [0.002] * 2
     assert calls.count("act_after_thought") == 2
+
+
+def test_with_a_gate_it_thinks_at_some_decisions_and_counts_them(tmp_path: Path) -> None:
+    result, diary, calls = run(tmp_path, FakeRobot(decisions=4), [0.1, 0.7, 0.4, 0.9], modality="gate")
+    assert diary.texts == ["", "PLAN reach lower", "", "PLAN reach lower"]
+    assert result.thoughts == 2
+    assert result.latencies["thought"] == [0.0, 0.002, 0.0, 0.002]
+    assert calls.count(f"act {ACT}") == 4
+    assert calls.count("observe 1") == 4
+
+
+@pytest.mark.parametrize(("threshold", "same"), [(0.0, "think"), (1.0, "act")])
+def test_a_threshold_of_0_is_always_thinking_and_1_is_never(
+    gated_bundle: Path, threshold: float, same: Modality
+) -> None:
+    with hyt.load(gated_bundle, threads=1) as policy:
+
+        def episode(modality: Modality) -> tuple[list[list[int]], int]:
+            robot = FakeRobot(decisions=8)
+            options = {"modality": modality, "gate_threshold": threshold}
+            result = run_episode(policy, robot, instruction="open the drawer", **options)  # type: ignore[arg-type]
+            return [chunk.tokens.tolist() for chunk in robot.chunks], result.thoughts
+
+        assert episode("gate") == episode(same)
+
+
+def test_every_decision_of_think_and_none_of_act_counts_as_thought_about(tmp_path: Path) -> None:
+    assert run(tmp_path, FakeRobot(decisions=3), modality="think")[0].thoughts == 3
+    assert run(tmp_path, FakeRobot(decisions=3), modality="act")[0].thoughts == 0
 
 
 def test_following_takes_the_onlookers_words(tmp_path: Path) -> None:

@@ -109,6 +109,51 @@ def test_a_new_instruction_forgets_the_prefill_and_the_thought(asked: Asked) -> 
     assert refusal(policy.resume) == "thought; expected one begun by policy.think; received none"
 
 
+def gated(folder: Path, *probabilities: float) -> Asked:
+    policy, backend = fake_policy(folder, probabilities)
+    policy.reset(instruction="open the drawer")
+    return policy, backend
+
+
+def test_acting_tells_what_the_gate_says(asked: Asked, tmp_path: Path) -> None:
+    assert gated(tmp_path, 0.3)[0].act(tiny_observation()).think_probability == 0.3
+    assert asked[0].act(tiny_observation()).think_probability is None
+
+
+def test_deciding_acts_where_the_gate_says_so(tmp_path: Path) -> None:
+    policy, backend = gated(tmp_path, 0.4999)
+    chunk, thought = policy.decide(tiny_observation())
+    assert thought is None
+    assert chunk.think_probability == 0.4999
+    assert backend.calls == ["observe 1", f"act {ACT}"]
+
+
+def test_deciding_thinks_from_the_threshold_on_and_shares_the_prefill(tmp_path: Path) -> None:
+    policy, backend = gated(tmp_path, 0.5)
+    chunk, thought = policy.decide(tiny_observation())
+    assert thought is not None
+    assert thought.text == "PLAN reach lower"
+    assert chunk.think_probability == 0.5
+    assert backend.calls == ["observe 1", f"act {ACT}", f"think_begin {THINK}", "think", "act_after_thought"]
+    assert chunk.timings.thought == 0.002
+    assert chunk.timings.decode == 0.004  # both actions
+
+
+def test_a_threshold_given_to_deciding_is_taken_in_place_of_the_contracts(tmp_path: Path) -> None:
+    policy, _ = gated(tmp_path, 0.3, 0.9)
+    assert policy.decide(tiny_observation(), threshold=0.2)[1] is not None
+    assert policy.decide(tiny_observation(), threshold=1.0)[1] is None
+
+
+def test_deciding_without_a_gate_is_refused_before_anything_is_computed(asked: Asked) -> None:
+    policy, backend = asked
+    assert refusal(lambda: policy.decide(tiny_observation())) == (
+        "policy 'tiny'; expected one with a gate; received none; "
+        "think never or always, or train a gate with hyt-train gate"
+    )
+    assert backend.calls == []
+
+
 def test_acting_before_an_instruction_is_refused(tmp_path: Path) -> None:
     policy, backend = fake_policy(tmp_path)
     assert refusal(lambda: policy.act(tiny_observation())) == (

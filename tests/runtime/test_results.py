@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 
 from rich.console import Console
 
@@ -34,3 +35,14 @@ def test_the_table_has_one_row_a_robot_and_fits_a_narrow_terminal() -> None:
     console.print(results_table([RESULT]))
     row = next(line for line in console.export_text().splitlines() if "door-open-v3" in line)
     assert row.split() == ["door-open-v3", "1/2", "9-91%", "5", "30.0", "49.6", "1", "125", "0"]
+
+
+def test_a_gated_drive_tells_how_often_it_thought_and_its_mean_latency() -> None:
+    episodes = [replace(episode, thoughts=thoughts) for episode, thoughts in zip(EPISODES, (2, 0), strict=True)]
+    result = replace(RESULT, modality="gate", episodes=episodes)
+    assert result.as_dict()["thoughts"] == 2
+    assert [episode["thoughts"] for episode in result.as_dict()["episodes"]] == [2, 0]
+    console = Console(file=io.StringIO(), width=80, record=True)
+    console.print(results_table([result]))
+    row = next(line for line in console.export_text().splitlines() if "door-open-v3" in line)
+    assert row.split() == ["door-open-v3", "1/2", "9-91%", "5", "40%", "30.0", "30.0", "49.6", "1", "125", "0"]

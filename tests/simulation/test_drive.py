@@ -21,6 +21,11 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_arm_bundle(tmp_path_factory.mktemp("arm"), steps=8)
 
 
+@pytest.fixture(scope="module")
+def gated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_arm_bundle(tmp_path_factory.mktemp("gated"), steps=8, gate_units=8)
+
+
 def test_a_drive_over_two_tasks_reports_seeds_counts_latencies_and_counters(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -62,6 +67,32 @@ def test_a_following_drive_takes_the_users_words(bundle: Path, tmp_path: Path) -
     assert main([*command, "--seed", "900000", "--threads", "1", "--json", str(path)]) == 0
     (robot,) = json.loads(path.read_text())["robots"]
     assert (robot["modality"], robot["instruction"]) == ("follow", "MOVE left")
+
+
+def test_a_gated_drive_reports_its_threshold_and_how_often_it_thought(gated: Path, tmp_path: Path) -> None:
+    path = tmp_path / "gate.json"
+    command = ["drive", str(gated), "--robot", ROBOT, "--think", "gate", "--seed", "900000", "--threads", "1"]
+    assert main([*command, "--gate-threshold", "0.25", "--no-view", "--json", str(path)]) == 0
+    report = json.loads(path.read_text())
+    (robot,) = report["robots"]
+    assert report["gate"] == {"threshold": 0.25}
+    assert robot["modality"] == "gate"
+    assert robot["thoughts"] == sum(episode["thoughts"] for episode in robot["episodes"]) <= robot["decisions"]
+    assert robot["latency_ms"]["thought"]["count"] == robot["decisions"]
+
+
+def test_a_gate_that_is_not_there_is_refused(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["drive", str(bundle), "--robot", ROBOT, "--think", "gate", "--threads", "1"]) == 5
+    assert capsys.readouterr().err == (
+        "hyt-run: policy 'tiny'; expected one with a gate; received none; "
+        "think never or always, or train a gate with hyt-train gate\n"
+    )
+
+
+def test_a_threshold_without_the_gate_is_refused(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["drive", str(bundle), "--robot", ROBOT, "--think", "always", "--gate-threshold", "0.5"]
+    assert main(command) == 5
+    assert "--gate-threshold; expected --think gate with it; received --mode think" in capsys.readouterr().err
 
 
 def test_an_onlooker_whose_words_the_policy_does_not_know_is_refused(

@@ -1,6 +1,6 @@
 """Evaluate policies in closed loop, through the firmware: successes with intervals, latencies, paired comparisons.
 
-hyt-train evaluate CHECKPOINT_OR_BUNDLE... [--modes act,think,follow,follow-own,act-midway,follow-opposite]
+hyt-train evaluate CHECKPOINT_OR_BUNDLE... [--modes act,think,gate,follow,follow-own,act-midway,follow-opposite]
                    [--tasks A,B] [--episodes N] [--seeds held-out|validation|paired|study|FIRST]
                    [--protocol lerobot-mt50] [--quantization f32,q4_0] [--workers N] [--json FILE] [--log FILE]
 """

@@ -2,6 +2,7 @@
 
     act         the instruction, at once
     think       the instruction, a thought, the action behind it
+    gate        the instruction; a thought where the policy's gate asks for it
     follow      the sub-instruction of an onlooker who knows the simulator's state (the oracle's thought)
     follow-own  the policy thinks about the instruction, then follows the sub-instruction in its own thought
 
@@ -31,6 +32,7 @@ from hyt.simulation.thoughts import sub_instruction_in
 MODES: dict[str, Modality] = {
     "act": "act",
     "think": "think",
+    "gate": "gate",
     "follow": "follow",
     "follow-own": "follow",
     "act-midway": "act",

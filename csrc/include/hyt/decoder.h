@@ -54,12 +54,13 @@ class Decoder {
     void prefill(Slot slot, const int32_t* ids, int64_t length, const int64_t* image_rows);
 
     // Feeds one token at the slot's end and leaves its logits (soft-capped) in `logits`:
-    // (action ids) for Head::action, (vocabulary) for Head::vocabulary.
-    void step(Slot slot, Head head, int32_t token, float* logits);
+    // (action ids) for Head::action, (vocabulary) for Head::vocabulary. `state`, when given, receives what
+    // the head read: (hidden), behind the output norm.
+    void step(Slot slot, Head head, int32_t token, float* logits, float* state = nullptr);
 
     // Feeds one token and the action slots behind it, and leaves what the action head makes of them in
-    // `values` (steps * dimensions). The slot's length stays as it was.
-    void chunk(Slot slot, int32_t token, float* values);
+    // `values` (steps * dimensions); `state` as in step(), of the token. The slot's length stays as it was.
+    void chunk(Slot slot, int32_t token, float* values, float* state = nullptr);
 
     int64_t logit_count(Head head) const;
     int64_t passes(Head head) const { return passes_[static_cast<size_t>(head)]; }
@@ -80,14 +81,14 @@ class Decoder {
         Graph graph;
         ggml_tensor *id, *position, *cell;         // one each: int32, int32, int64
         ggml_tensor *visible, *visible_in_window;  // see ops::attention
-        ggml_tensor* logits;
+        ggml_tensor *state, *logits;               // (hidden), (head's rows)
     };
     struct Chunk {
         explicit Chunk(size_t nodes) : graph(nodes) {}
         Graph graph;
         ggml_tensor *id, *positions, *cells;  // (1) int32, (1 + slots) int32, (1 + slots) int64
         ggml_tensor* visible;                 // see ops::attention
-        ggml_tensor* values;                  // (dimensions, steps)
+        ggml_tensor *states, *values;         // (hidden, 1 + slots), (dimensions, steps)
     };
 
     std::unique_ptr<Prefill> build_prefill(int64_t length);

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "hyt/decoder.h"
+#include "hyt/gate.h"
 #include "hyt/vision.h"
 
 namespace hyt {
@@ -37,8 +38,9 @@ struct SessionConfig {
     int64_t vocab_size = 0;       // ids at and beyond it are padding; 0: the embedding's rows
     std::string kv_type = "f32";  // or "f16"
     bool own_kernels = true;      // false: ggml's operators only
-    std::string head;             // path of head.gguf; read for a continuous policy
+    std::string head;             // path of head.gguf; read for a continuous policy or a gate
     int64_t action_steps = 0, action_dimensions = 0;  // of a continuous chunk; 0: action tokens
+    int64_t gate_units = 0;                           // hidden units of the gate; 0: no gate
 
     bool continuous() const { return action_steps > 0; }
 };
@@ -53,6 +55,7 @@ struct ActResult {
     std::vector<int32_t> tokens;       // (action_tokens)
     std::vector<float> probabilities;  // (action_tokens), softmax over the action rows
     std::vector<float> values;  // (action_steps * action_dimensions) of a continuous policy, else empty
+    std::optional<float> think_probability;  // the gate's; of act, when there is a gate
     Timings timings;
 };
 
@@ -100,6 +103,10 @@ class Session {
     // The action behind the finished thought and its end token; may be called again.
     void act_after_thought(ActResult& result);
 
+    // The decoder's output at the tag of the latest act, (hidden) behind the output norm: what a gate judges.
+    // Empty before the first act.
+    std::vector<float> act_state();
+
     // The action behind another prefix over the same images.
     void follow(const std::vector<int32_t>& layout, int32_t tag, ActResult& result);
 
@@ -130,9 +137,11 @@ class Session {
     void fill(Prefix& prefix, Slot slot);
     void fill_observed();
     void load_action_head();
-    void decide(Slot slot, int32_t first, double vision, double prefill, ActResult& result);
-    void decode_actions(Slot slot, int32_t first, ActResult& result);
-    void decode_chunk(Slot slot, int32_t first, ActResult& result);
+    // `state`, when given, receives the decoder's output (hidden) at the position of `first`.
+    void decide(Slot slot, int32_t first, double vision, double prefill, ActResult& result,
+                float* state = nullptr);
+    void decode_actions(Slot slot, int32_t first, ActResult& result, float* state);
+    void decode_chunk(Slot slot, int32_t first, ActResult& result, float* state);
     void think_step();
     int32_t choose_thought() const;
 
@@ -143,10 +152,13 @@ class Session {
     std::unique_ptr<VisionEncoder> vision_;    // null without images
     std::unique_ptr<ActionHead> action_head_;  // null with action tokens
     std::unique_ptr<Decoder> decoder_;
+    std::optional<Gate> gate_;
 
     bool observed_ = false;
     Prefix prefix_;
     double vision_seconds_ = 0;
+    bool acted_ = false;
+    std::vector<float> act_state_;  // (hidden)
 
     bool thought_open_ = false;
     int32_t thought_next_ = 0;         // token to feed next
