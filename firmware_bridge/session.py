@@ -43,6 +43,7 @@ class Session:
         self.clock: Clock | None = None
         self.latest: Telemetry | None = None
         self.ended: Ended | None = None
+        self.refused = False  # the firmware is of another version or schema: no session of ours will do
         self.round_trips: deque[float] = deque(maxlen=1000)
         self.last_heard = 0.0
         self._port = port
@@ -97,6 +98,7 @@ class Session:
     def _shake_hands(self, arrival: Arrival, now: float) -> None:
         answer = arrival.answer
         if isinstance(answer, Refusal):
+            self.refused = True
             raise LinkError(
                 f"firmware on {self._port}",
                 expected=f"protocol version {c.PROTOCOL_VERSION}, schema {self.protocol.schema:08x}",

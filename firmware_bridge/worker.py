@@ -144,7 +144,7 @@ class Worker:
             except _Lost as lost:
                 again, reason = lost.again, str(lost)
             except HytError as error:  # the port cannot be opened, or nobody answers, or another schema does
-                again, reason = "schema" not in str(error), str(error)
+                again, reason = not self.session.refused, str(error)
                 if not self._first.done():
                     self._first.set_exception(error)
                     again = False

@@ -23,6 +23,7 @@ from hyt.runtime.serial_robot.plan import Planner
 
 VIRTUAL = "virtual:"
 LEAD = 0.02  # seconds a chunk is sent before it starts, besides what the wire takes
+LOSSY_LEAD = 0.3  # and this on a wire that has lost something before: time to send the chunk again, twice
 LOOK = 0.02  # seconds between two looks at the firmware while a chunk runs
 
 
@@ -157,7 +158,9 @@ class SerialRobot:
         info = self._link.info
         rows = min(info.max_points // len(info.axes), len(points))
         wire = rows * len(info.axes) * 4 * 10 / self.description.port.baudrate
-        lead = round((LEAD + wire + min(self._link.statistics.round_trip_p99, 0.1)) * info.tick_hz) + 1
+        seen = self._link.statistics
+        patience = LOSSY_LEAD if seen.resent else 0.0
+        lead = round((LEAD + wire + patience + min(seen.round_trip_p99, 0.1)) * info.tick_hz) + 1
         start = self._link.clock.now() + lead
         for first in range(0, len(points), rows):
             if first:

@@ -110,3 +110,12 @@ def test_a_slow_wire_is_given_the_time_that_its_bytes_take() -> None:
     assert fast.counters.resent == 4
     assert slow.counters.resent == 0
     assert slow.line_time() == pytest.approx(4 * 2 * 2030 * 10 / 9600, rel=0.02)
+
+
+def test_a_refusal_names_both_schemas_and_is_final() -> None:
+    session, firmware = Session(HostProtocol(7), port="wire", timeout=2.0), Firmware()
+    session.begin(0.0)
+    refusal = firmware.frame(c.MessageType.REFUSE, c.REFUSE.pack(0x12345678), 7)
+    with pytest.raises(LinkError, match=rf"schema {c.SCHEMA_HASH:08x}; received version \d, schema 12345678; flash"):
+        session.receive(refusal, 0.1)
+    assert session.refused

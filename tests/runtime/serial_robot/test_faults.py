@@ -1,0 +1,188 @@
+"""A drive of a serial robot when something fails: it ends with its reason, and the arm stops where the limits allow."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from robots import POLICY, chunk_of, contract, gantry_text, write_robot
+
+import hyt.runtime.serial_robot.robot as serial_robot
+from hyt.errors import ChunkRejected, HytError, LinkError
+from hyt.export.exporter import export_bundle
+from hyt.firmware_bridge import FirmwareProcess, Link, State, Trip
+from hyt.runtime.serial_robot import SerialRobot, read_description
+
+ABSOLUTE = {name: {"semantics": "absolute", "relative_to": "none"} for name in ("x", "y", "z")}
+LIMITS = {"x": (-0.5, 0.5), "y": (0.4, 1.0), "z": (0.0, 0.5), "gripper": (-1.0, 1.0)}
+
+
+def load_cable() -> Any:
+    path = Path(__file__).parents[2] / "firmware_bridge" / "cable.py"
+    spec = importlib.util.spec_from_file_location("cable", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.Cable
+
+
+@pytest.fixture
+def gantry(tmp_path: Path) -> Iterator[Callable[..., tuple[FirmwareProcess, Any]]]:
+    """Starts the gantry's firmware and writes a robot.toml for the port that it, or a wire to it, has."""
+    started: list[FirmwareProcess] = []
+    cables: list[Any] = []
+
+    def start(damage: Callable[[bytes], bytes] | None = None, **changes: str) -> tuple[FirmwareProcess, Any]:
+        def text(port: str) -> str:
+            described = gantry_text(port)
+            for before, after in changes.items():
+                described = described.replace(f"{before} = ", f"{before} = {after} # ", 1)
+            return described
+
+        config = read_description(write_robot(tmp_path, text("virtual:"))).firmware_config()
+        process = FirmwareProcess(config, lockstep=False, trace=tmp_path / "trace.csv")
+        started.append(process)
+        port = process.port
+        if damage is not None:
+            cables.append(load_cable()(tmp_path, port, damage))
+            port = cables[-1].port
+        write_robot(tmp_path, text(port))
+        return process, cables[-1] if cables else None
+
+    yield start
+    for cable in cables:
+        cable.pull()
+    for process in started:
+        process.close()
+
+
+def traced(folder: Path) -> list[dict[str, int]]:
+    text = (folder / "trace.csv").read_text()
+    return [{k: int(v) for k, v in row.items()} for row in csv.DictReader(text[: text.rindex("\n")].splitlines())]
+
+
+def stopped_within_limits(folder: Path, seconds: float = 10.0) -> Trip:
+    """Waits until the firmware is armed no more; every setpoint that it put out was within its axis."""
+    deadline = time.monotonic() + seconds
+    while traced(folder)[-1]["state"] == State.ARMED:
+        assert time.monotonic() < deadline, "it is still armed"
+        time.sleep(0.05)
+    last = traced(folder)
+    time.sleep(0.1)
+    rows = traced(folder)
+    for name, (low, high) in LIMITS.items():
+        values = np.array([row[name] for row in rows]) / 1e6
+        assert ((values >= low) & (values <= high)).all()
+        assert values[-1] == last[-1][name] / 1e6  # and it rests
+    return Trip(rows[-1]["trip"])
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_under_twenty_percent_damage_a_drive_ends_safely(gantry: Any, tmp_path: Path, seed: int) -> None:
+    dice = random.Random(seed)
+
+    def damage(data: bytes) -> bytes:
+        if dice.random() >= 0.2 or not data:
+            return data
+        place = dice.randrange(len(data))
+        kind = dice.randrange(4)
+        flipped = bytes([data[place] ^ 1 << dice.randrange(8)])
+        return [data[:place] + flipped + data[place + 1 :], b"", data[:place], data[:place] + b"\x55" + data[place:]][
+            kind
+        ]
+
+    gantry(damage)
+    of = contract(dimensions=ABSOLUTE)
+    done, reason = 0, ""
+    try:
+        robot = SerialRobot(tmp_path / "robot.toml", of)
+        try:
+            robot.reset(0)
+            for index in range(12):
+                robot.execute(chunk_of(of, [[0.05 * (index % 2), 0.6, 0.2, 1.0]]))
+                done += 1
+        finally:
+            robot.close()
+    except HytError as problem:
+        reason = str(problem)
+    assert done == 12 or reason
+    assert "\n" not in reason
+    stopped_within_limits(tmp_path)
+
+
+def test_a_drive_whose_cable_is_pulled_ends_and_the_arm_stops_by_itself(gantry: Any, tmp_path: Path) -> None:
+    _, cable = gantry(lambda data: data)
+    of = contract(step_time=20.0)
+    robot = SerialRobot(tmp_path / "robot.toml", of)
+    try:
+        robot.reset(0)
+        link = robot._link
+        link.send_chunk(link.clock.now() + 20, 8000, [[0.4, 0.9, 0.4, 1.0]])
+        time.sleep(0.2)
+        cable.pull()
+        with pytest.raises(LinkError, match="is down; received"):
+            robot.execute(chunk_of(of, [[0.01, 0, 0, 0]]))
+    finally:
+        robot.close()
+    assert stopped_within_limits(tmp_path) is Trip.LINK_SILENCE
+
+
+def test_a_host_slower_than_its_chunks_finds_the_arm_tripped_by_underrun(gantry: Any, tmp_path: Path) -> None:
+    gantry(stop_action='"hold"\nunderrun_timeout_ticks = 60')
+    robot = SerialRobot(tmp_path / "robot.toml", contract())
+    try:
+        robot.reset(0)
+        robot.execute(chunk_of(contract(), [[0.01, 0, 0, 0]]))
+        time.sleep(0.6)  # a policy that thinks for too long
+        with pytest.raises(LinkError, match=r"the firmware stopped at tick .*; received UNDERRUN"):
+            robot.observe()
+    finally:
+        robot.close()
+    assert stopped_within_limits(tmp_path) is Trip.UNDERRUN
+
+
+@pytest.mark.parametrize(("dimensions", "tries"), [(ABSOLUTE, 2), ({}, 1)])
+def test_a_late_chunk_of_absolute_values_is_sent_once_more_and_one_of_deltas_ends_the_run(
+    gantry: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dimensions: Any, tries: int
+) -> None:
+    gantry()
+    of = contract(dimensions=dimensions)
+    robot = SerialRobot(tmp_path / "robot.toml", of)
+    try:
+        robot.reset(0)
+        monkeypatch.setattr(serial_robot, "LEAD", -5.0)
+        with pytest.raises(LinkError, match="chunk rejected: LATE") as caught:
+            robot.execute(chunk_of(of, [[0.01, 0.6, 0.2, 0]]))
+        assert isinstance(caught.value, ChunkRejected) == bool(dimensions)
+        robot._telemetry = robot._link.telemetry()
+        assert robot.counters()["rejected_chunks"] == tries
+    finally:
+        robot.close()
+    assert stopped_within_limits(tmp_path) is Trip.NONE
+
+
+def test_a_drive_that_is_killed_leaves_an_arm_that_stops_by_itself(gantry: Any, tmp_path: Path) -> None:
+    firmware, _ = gantry()
+    export_bundle(POLICY, tmp_path / "arm.hyt", threads=1)
+    robot = f"serial:{tmp_path / 'robot.toml'}"
+    command = [sys.executable, "-m", "hyt.runtime.cli", "drive", str(tmp_path / "arm.hyt"), "--robot", robot]
+    with subprocess.Popen([*command, "--threads", "1", "--yes", "--no-view"], stdout=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 30
+        while not any(row["state"] == State.ARMED and row["z"] != 200000 for row in traced(tmp_path)[-50:]):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+    assert stopped_within_limits(tmp_path) is Trip.LINK_SILENCE
+    with Link(firmware.port) as link:
+        assert link.telemetry().state is State.STOPPED
