@@ -1,4 +1,4 @@
-"""Opens a checkpoint directory: config.json, hyt.json, tokenizer.json, weights in one file or shards, small heads."""
+"""Opens a checkpoint directory: config.json, tokenizer.json, weights in one file or shards, small heads, hyt.json."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ GATE = "gate.safetensors"
 INDEX = "model.safetensors.index.json"
 ACTION_HEAD = "action_head.safetensors"
 _JSON_LIMIT = 64 * 2**20
-_REMEDY = "name a directory that hyt-train or save_pretrained wrote, with its hyt.json"
+_REMEDY = "name a directory that hyt-train or save_pretrained wrote"
 
 
 class Checkpoint:
@@ -31,16 +31,17 @@ class Checkpoint:
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
+        self._read: dict[str, Path] = {}  # JSON files beside config.json that the export depends on
         if not self.path.is_dir():
             received = "a file" if self.path.exists() else "no such directory"
             raise CheckpointError(str(path), expected="a checkpoint directory", received=received, remedy=_REMEDY)
-        for name in ("config.json", "hyt.json", "tokenizer.json"):
+        for name in ("config.json", "tokenizer.json"):
             if not (self.path / name).is_file():
                 raise CheckpointError(str(path), expected=f"{name} in it", received="none", remedy=_REMEDY)
         self.config: Any = read_json(self.path / "config.json", _JSON_LIMIT, CheckpointError)
-        contract_path = self.path / "hyt.json"
-        contract_data = read_json(contract_path, _JSON_LIMIT, CheckpointError)
-        self.contract: Contract = parse_contract(contract_data, str(contract_path))
+        self.contract: Contract | None = None
+        if (contract_path := self.path / "hyt.json").exists():
+            self.contract = parse_contract(self.read_json("hyt.json"), str(contract_path))
         self.tokenizer_path = self.path / "tokenizer.json"
         self.head_paths = self._find_heads()
         shards, weight_map = self._find_shards()
@@ -53,6 +54,14 @@ class Checkpoint:
             if weight_map is not None and (missing := sorted(set(weight_map) - set(self._holder))):
                 raise self._bad(INDEX, f"tensor {missing[0]!r} in {weight_map[missing[0]]}", "none")
             self._stack = stack.pop_all()
+
+    def read_json(self, name: str) -> Any:
+        """Content of another JSON file of the checkpoint, None where there is none; raises CheckpointError."""
+        path = self.path / name
+        if not path.exists():
+            return None
+        self._read[name] = path
+        return read_json(path, _JSON_LIMIT, CheckpointError)
 
     def close(self) -> None:
         """Close the weight files."""
@@ -75,7 +84,7 @@ class Checkpoint:
 
     def sha256(self) -> str:
         """One hash over the names and contents of all files that the export reads."""
-        names = [self.path / "config.json", self.path / "hyt.json", self.tokenizer_path, *self._weight_files]
+        names = [self.path / "config.json", self.tokenizer_path, *self._read.values(), *self._weight_files]
         names += self.head_paths
         digest = hashlib.sha256()
         for path in sorted(names):
@@ -84,7 +93,8 @@ class Checkpoint:
 
     def _find_heads(self) -> list[Path]:
         """The files of the heads that hyt.json names; each must be there, and no other."""
-        kind, gate = self.contract.action.kind, self.contract.gate
+        contract = self.contract
+        kind, gate = ("tokens", None) if contract is None else (contract.action.kind, contract.gate)
         named = {
             ACTION_HEAD: (kind == "continuous", f"a policy whose hyt.json says action.kind {kind!r}"),
             GATE: (gate is not None, f"a policy whose hyt.json has {'no' if gate is None else 'a'} gate"),

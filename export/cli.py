@@ -16,8 +16,10 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from hyt.errors import HytError
 from hyt.export.exporter import Step, export_bundle
+from hyt.export.families import FAMILIES
 from hyt.export.quantization import HEAD_REQUESTS, REQUESTS
 from hyt.export.report import Report, megabytes
+from hyt.export.statement import Statement
 from hyt.export.version import TOOL, tool_version
 
 USAGE = 2
@@ -26,7 +28,13 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code (see hyt.errors)."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.list_families:
+        _list_families()
+        return 0
+    if options.checkpoint is None or options.output is None:
+        parser.error("a CHECKPOINT and -o NAME.hyt are required")
     if options.json is not None and not options.json.absolute().parent.is_dir():
         return _fail(f"--json {options.json}: no such directory to write it into", USAGE)
     if options.json is not None and options.json.exists() and not options.json.is_file():
@@ -41,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 options.output,
                 quantization=options.quantization,
                 head_quantization=options.head_quantization,
+                statement=Statement(options.unnorm_key, options.step_time, options.units),
                 force=options.force,
                 threads=options.threads,
                 on_step=on_step,
@@ -63,10 +72,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "checkpoint",
         type=Path,
+        nargs="?",
         metavar="CHECKPOINT",
-        help="directory with config.json, safetensors, tokenizer.json and hyt.json",
+        help="directory with config.json, safetensors, tokenizer.json and hyt.json or norm_stats",
     )
-    parser.add_argument("-o", "--output", type=Path, required=True, metavar="NAME.hyt", help="bundle to write")
+    parser.add_argument("-o", "--output", type=Path, metavar="NAME.hyt", help="bundle to write")
     parser.add_argument(
         "--quantization", choices=REQUESTS, default="q4_0", help="type of the linear matrices (default: %(default)s)"
     )
@@ -75,6 +85,19 @@ def _parser() -> argparse.ArgumentParser:
         choices=HEAD_REQUESTS,
         default="f32",
         help="type of the matrices of a continuous policy's action head (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--list-families", action="store_true", help="list the kinds of checkpoint that can be exported"
+    )
+    parser.add_argument("--unnorm-key", metavar="KEY", help="data set whose statistics scale the actions (OpenVLA)")
+    parser.add_argument(
+        "--step-time", type=_seconds, metavar="SECONDS", help="time that one action lasts (OpenVLA: not in its files)"
+    )
+    parser.add_argument(
+        "--units",
+        type=_units,
+        metavar="UNIT,UNIT",
+        help="units of translation and rotation: m,rad, or 1,1 for the controller's own (OpenVLA: not in its files)",
     )
     parser.add_argument("--force", action="store_true", help="replace an existing bundle, once the new one is verified")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON too")
@@ -90,6 +113,25 @@ def _thread_count(text: str) -> int:
     if not 1 <= threads <= 1024:
         raise argparse.ArgumentTypeError(f"expected 1 to 1024, received {threads}")
     return threads
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 < seconds <= 60:
+        raise argparse.ArgumentTypeError(f"expected more than 0 to 60 seconds, received {text}")
+    return seconds
+
+
+def _units(text: str) -> tuple[str, str]:
+    units = tuple(text.split(","))
+    if len(units) != 2 or not all(unit and unit.isprintable() for unit in units):
+        raise argparse.ArgumentTypeError(f"expected two units as in m,rad, received {text!r}")
+    return units[0], units[1]
+
+
+def _list_families() -> None:
+    for family in FAMILIES:
+        print(f"{family.name:<12} {family.description}")
 
 
 @contextmanager

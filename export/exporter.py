@@ -23,6 +23,7 @@ from hyt.export.gguf_writer import Source, write_gguf
 from hyt.export.head import ARCHITECTURE, Heads
 from hyt.export.quantization import HEAD_REQUESTS, REQUESTS, TypeChoice, choose_types
 from hyt.export.report import Report
+from hyt.export.statement import Statement
 from hyt.export.tokenizer_check import check_tokenizer
 from hyt.export.verify import verify_bundle
 from hyt.export.version import TOOL, tool_version
@@ -40,6 +41,7 @@ from hyt.runtime.manifest import (
     check_fit,
 )
 
+NOTHING_STATED = Statement()
 Step = Callable[[str, int, int], None]  # what is done now, bytes done, bytes in all
 
 
@@ -49,6 +51,7 @@ def export_bundle(
     *,
     quantization: str = "q4_0",
     head_quantization: str = "f32",
+    statement: Statement = NOTHING_STATED,
     force: bool = False,
     threads: int = 0,
     on_step: Step | None = None,
@@ -56,8 +59,9 @@ def export_bundle(
     """Write the bundle `output` from a checkpoint directory; nothing is seen at `output` before all has succeeded.
 
     quantization: one of REQUESTS; head_quantization: one of HEAD_REQUESTS, the type of a small head's matrices, refused
-    where there is no head; threads: 0 takes the processors this process may use. Raises CheckpointError,
-    OutputExistsError, BundleError when the written bundle does not act, and InputError for an unknown quantization.
+    where there is no head; statement: what the checkpoint leaves open; threads: 0 takes the processors this process may
+    use. Raises CheckpointError, OutputExistsError, BundleError when the written bundle does not act, and InputError for
+    an unknown quantization.
     """
     for name, request, known in (
         ("quantization", quantization, REQUESTS),
@@ -69,20 +73,19 @@ def export_bundle(
     check_target(target, force=force)
     with ExitStack() as stack:
         checkpoint = stack.enter_context(Checkpoint(checkpoint_path))
-        model = load_model(checkpoint)
-        image_tokens = {camera.name: model.shapes.vision.tokens for camera in checkpoint.contract.cameras}
+        model = load_model(checkpoint, statement)
+        image_tokens = {camera.name: model.shapes.vision.tokens for camera in model.contract.cameras}
         try:
-            check_fit(checkpoint.contract, model.shapes, image_tokens)
+            check_fit(model.contract, model.shapes, image_tokens)
         except ValueError as problem:
             raise CheckpointError(f"{checkpoint.path}: hyt.json and config.json", received=str(problem)) from None
-        check_tokenizer(checkpoint.tokenizer_path, checkpoint.contract)
-        heads = stack.enter_context(Heads(checkpoint, model.shapes.text))
+        check_tokenizer(checkpoint.tokenizer_path, model.contract)
+        heads = stack.enter_context(Heads(checkpoint, model.contract, model.shapes.text))
         if head_quantization != "f32" and not heads.plans:
             raise InputError("head quantization", expected="f32, as there is no head", received=head_quantization)
         report = Report(
-            command=f"{TOOL} CHECKPOINT -o NAME.hyt --quantization {quantization}"
-            + ("" if head_quantization == "f32" else f" --head-quantization {head_quantization}"),
-            name=checkpoint.contract.name,
+            command=_command(quantization, head_quantization, statement),
+            name=model.contract.name,
             family=model.family,
             quantization=quantization,
             notes=list(model.notes),
@@ -101,6 +104,14 @@ def export_bundle(
             described = {**manifest.files, REPORT_NAME: describe_file(fresh / REPORT_NAME)}
             write_manifest(fresh, manifest.model_copy(update={"files": described}))
     return report
+
+
+def _command(quantization: str, head_quantization: str, statement: Statement) -> str:
+    options = {"--quantization": quantization}
+    if head_quantization != "f32":
+        options["--head-quantization"] = head_quantization
+    options |= statement.options()
+    return f"{TOOL} CHECKPOINT -o NAME.hyt " + " ".join(f"{option} {value}" for option, value in options.items())
 
 
 def available_threads() -> int:
@@ -122,11 +133,11 @@ class _File:
 def _plan_files(
     checkpoint: Checkpoint, model: Model, heads: Heads, quantization: str, head_quantization: str
 ) -> list[_File]:
-    keys = {"name": checkpoint.contract.name, "request": quantization}
+    keys = {"name": model.contract.name, "request": quantization}
     text, vision = model.shapes.text, model.shapes.vision
     add_language = partial(add_language_keys, text=text, **keys)
     add_vision = partial(add_vision_keys, vision=vision, **keys)
-    add_heads = partial(heads.add_keys, name=checkpoint.contract.name, request=head_quantization)
+    add_heads = partial(heads.add_keys, name=model.contract.name, request=head_quantization)
     files = [
         _File(LANGUAGE_NAME, text.architecture, add_language, checkpoint, model.language),
         _File(VISION_NAME, "clip", add_vision, checkpoint, model.vision),
@@ -170,7 +181,7 @@ def _manifest(
     return Manifest(
         name=report.name,
         family=model.family,
-        contract=checkpoint.contract,
+        contract=model.contract,
         shapes=model.shapes,
         image_tokens=image_tokens,
         quantization=Quantization(requested=report.quantization, types=types),

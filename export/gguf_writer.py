@@ -80,12 +80,19 @@ def _quantized(
     columns = plan.shape[-1]
     source_rows = plan.shape[0] if len(plan.shape) > 1 else 1
     per_row = math.prod(plan.shape) // source_rows
-    step = max(1, BLOCK_ELEMENTS // per_row)
+    whole = len(plan.shape) == 1 or plan.saved_shape[0] == 1  # read at once, as it is small
+    step = source_rows if whole else max(1, BLOCK_ELEMENTS // per_row)
+    if plan.pairs:  # whole heads, so that each can be put in order by itself
+        step = max(1, step // plan.pairs) * plan.pairs
 
     def work(first: int) -> tuple[NDArray[np.uint8], ErrorSum]:
         count = min(step, source_rows - first)
-        # A vector is read whole, as one row.
-        rows = source.read_rows(plan.source, *((first, count) if len(plan.shape) > 1 else (0, plan.shape[0])))
+        if whole:
+            rows = source.read_rows(plan.source, plan.first, _rows_of_whole(plan)).reshape(source_rows, -1)
+        else:
+            rows = source.read_rows(plan.source, plan.first + first, count)
+        if plan.pairs:
+            rows = _halves_in_turn(rows, plan.pairs)
         matrix = (rows + np.float32(plan.add) if plan.add else rows).reshape(-1, columns)
         stored, error = quantize_rows(type, matrix)
         return stored.reshape(count, -1), error
@@ -101,6 +108,17 @@ def _quantized(
     finally:
         for future in pending:
             future.cancel()
+
+
+def _rows_of_whole(plan: TensorPlan) -> int:
+    """Rows of the checkpoint tensor that a small one is read as: elements of a vector, or the one in front."""
+    return plan.shape[0] if len(plan.saved_shape) == 1 else plan.saved_shape[0]
+
+
+def _halves_in_turn(rows: NDArray[np.float32], head_dim: int) -> NDArray[np.float32]:
+    """Rows 0, 1, 2, ... of each head as rows 0, head_dim / 2, 1, head_dim / 2 + 1, ..."""
+    halves = rows.reshape(-1, 2, head_dim // 2, rows.shape[1])
+    return np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(rows.shape)
 
 
 def _overflow(source: Source, plan: TensorPlan, type: str) -> CheckpointError:

@@ -31,6 +31,7 @@ from hyt.export.checkpoint import ACTION_HEAD, GATE, Checkpoint, finite_rows
 from hyt.export.families.base import Role, TensorPlan
 from hyt.export.gguf_metadata import add_general_keys
 from hyt.export.safetensors_file import SafetensorsFile, TensorEntry
+from hyt.runtime.contract import Contract
 from hyt.runtime.manifest import TextShapes
 
 ARCHITECTURE = "hyt-head"
@@ -50,14 +51,14 @@ class Head:
 class Heads:
     """The heads of a checkpoint, open for reading; raises CheckpointError when one does not fit its contract."""
 
-    def __init__(self, checkpoint: Checkpoint, text: TextShapes) -> None:
+    def __init__(self, checkpoint: Checkpoint, contract: Contract, text: TextShapes) -> None:
         self.path = checkpoint.path
         self.heads: list[Head] = []
         self._holder: dict[str, SafetensorsFile] = {}
         with ExitStack() as stack:
             for path in checkpoint.head_paths:
                 file = stack.enter_context(SafetensorsFile(path))
-                head = _READERS[path.name](checkpoint, file, text.hidden_size)
+                head = _READERS[path.name](contract, file, text.hidden_size)
                 self.heads.append(head)
                 self._holder |= {plan.source: file for plan in head.plans}
             self._stack = stack.pop_all()
@@ -88,9 +89,9 @@ class Heads:
                     writer.add_float32(key, value)
 
 
-def _action_head(checkpoint: Checkpoint, file: SafetensorsFile, hidden: int) -> Head:
+def _action_head(contract: Contract, file: SafetensorsFile, hidden: int) -> Head:
     """Check the tensors of the continuous action's head against the contract and the decoder's width."""
-    action = checkpoint.contract.action
+    action = contract.action
     dims = len(action.dimensions)
     found = dict(file.entries)
     width = _rows(found, "input.linear.weight")
@@ -131,10 +132,10 @@ def _check(file: SafetensorsFile, found: dict[str, TensorEntry], plans: list[Ten
         raise CheckpointError(f"{file.path}", expected="only the tensors of a head", received=f"{unknown[0][:120]!r}")
 
 
-def _gate(checkpoint: Checkpoint, file: SafetensorsFile, hidden: int) -> Head:
+def _gate(contract: Contract, file: SafetensorsFile, hidden: int) -> Head:
     """Check the tensors of the gate against the contract and the decoder's width."""
-    assert checkpoint.contract.gate is not None  # or its file had not been found
-    shapes = gate_shapes(checkpoint.contract.gate.units, hidden)
+    assert contract.gate is not None  # or its file had not been found
+    shapes = gate_shapes(contract.gate.units, hidden)
     plans = [TensorPlan(f"gate.{name}", name, shape, "fixed", "gate") for name, shape in shapes.items()]
     _check(file, dict(file.entries), plans)
     return Head("gate.", tuple(plans), {})

@@ -7,6 +7,7 @@ parts must agree on stands here once, and `Contract` refuses what does not fit t
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -85,21 +86,49 @@ class StateSegment(_Strict):
 
 
 class TextSegment(_Strict):
-    """The tokenised instruction (act, think) or sub-instruction (follow)."""
+    """The tokenised instruction (act, think) or sub-instruction (follow).
+
+    It stands in `template` at {}, and the whole is tokenised as one text: tokens may reach over the seam. `lowercase`
+    writes the instruction in small letters first, as the policy was trained.
+    """
 
     kind: Literal["text"] = "text"
     max_tokens: Annotated[int, Field(ge=1, le=4096)]
+    template: Annotated[str, Field(max_length=4096)] = "{}"
+    lowercase: bool = False
+
+    @model_validator(mode="after")
+    def _template_has_one_place(self) -> TextSegment:
+        if self.template.count("{}") != 1:
+            raise ValueError("a text template must have exactly one {}")
+        return self
+
+    def fill(self, text: str) -> tuple[str, int]:
+        """The template with the text in its place, and where it begins."""
+        return self.template.replace("{}", self.words(text)), self.template.index("{}")
+
+    def words(self, text: str) -> str:
+        """The text as it stands in the template."""
+        return text.lower() if self.lowercase else text
 
 
 Segment = Annotated[ImageSegment | TokenSegment | StateSegment | TextSegment, Field(discriminator="kind")]
 
 
 class Modalities(_Strict):
-    """The tag of each modality (HyT, arXiv 2510.00600): it is fed as the first position after the prefix."""
+    """The tag of each modality (HyT, arXiv 2510.00600): it is fed as the first position after the prefix.
+
+    A policy that was not trained on thoughts has `act` alone: the last token of its prompt, whatever that is.
+    """
 
     act: TokenId
-    think: TokenId
-    follow: TokenId
+    think: TokenId | None = None
+    follow: TokenId | None = None
+
+    def named(self) -> dict[str, int]:
+        """The tags there are, by modality."""
+        tags = {"act": self.act, "think": self.think, "follow": self.follow}
+        return {name: tag for name, tag in tags.items() if tag is not None}
 
 
 class Thought(_Strict):
@@ -111,7 +140,10 @@ class Thought(_Strict):
 
 
 class ActionDimension(_Strict):
-    """One action dimension: bins span [low, high] in `unit`; `semantics` says what the number means to the robot."""
+    """One action dimension: bins span [low, high] in `unit`; `semantics` says what the number means to the robot.
+
+    low and high are equal for a dimension that never moved in training.
+    """
 
     name: Name
     unit: str
@@ -123,8 +155,8 @@ class ActionDimension(_Strict):
 
     @model_validator(mode="after")
     def _fits_together(self) -> ActionDimension:
-        if not self.low < self.high:
-            raise ValueError(f"action dimension {self.name!r}: low must be below high")
+        if not self.low <= self.high:
+            raise ValueError(f"action dimension {self.name!r}: low must not be above high")
         if (self.semantics == "delta") != (self.relative_to != "none"):
             raise ValueError(f"action dimension {self.name!r}: a delta, and only a delta, names what it is relative to")
         return self
@@ -136,7 +168,7 @@ class Action(_Strict):
     A number x in [-1, 1] is low + (x + 1) / 2 * (high - low) in the robot's unit. Each step lasts `step_time` seconds.
 
     kind "tokens": the policy writes one action token after the other; token `token_ids[b]` stands for the number
-    `bin_centers[b]`.
+    `bin_centers[b]`. Neighbours may share a center, as OpenVLA's last two of 256 do.
 
     kind "continuous" (no token ids, no centers): behind its last token (the tag, or the thought's end) the policy is
     fed one *action slot* for each number: a learned embedding, no token. That last token and all slots see the prefix,
@@ -166,8 +198,8 @@ class Action(_Strict):
             )
         if len(set(self.token_ids)) != len(self.token_ids):
             raise ValueError("action: token_ids must differ from each other")
-        if any(b <= a for a, b in zip(self.bin_centers, self.bin_centers[1:], strict=False)):
-            raise ValueError("action: bin_centers must increase")
+        if any(b < a for a, b in zip(self.bin_centers, self.bin_centers[1:], strict=False)):
+            raise ValueError("action: bin_centers must not decrease")
         return self
 
     @property
@@ -192,6 +224,17 @@ class Gate(_Strict):
     threshold: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
+@dataclass(frozen=True)
+class Hybrid:
+    """The tag of each modality, the end of a thought and its greatest length, of a policy that has them all."""
+
+    act: int
+    think: int
+    follow: int
+    end: int
+    max_thought_tokens: int
+
+
 class Contract(_Strict):
     """All that training, export and runtime must agree on; the content of `hyt.json`."""
 
@@ -202,7 +245,7 @@ class Contract(_Strict):
     state: State | None
     prompt: tuple[Segment, ...]
     modalities: Modalities
-    thought: Thought
+    thought: Thought | None = None
     action: Action
     gate: Gate | None = None
     instructions: tuple[str, ...] = ()
@@ -223,22 +266,39 @@ class Contract(_Strict):
         return self
 
     def _ids_fit(self) -> None:
-        tags = (self.modalities.act, self.modalities.think, self.modalities.follow, self.thought.end_id)
+        if (self.thought is None) != (self.modalities.think is None):
+            raise ValueError("there must be a thought if, and only if, there is a tag for think")
+        if self.gate is not None and self.thought is None:
+            raise ValueError("a gate decides when to think: there must be a thought")
+        tags = [*self.modalities.named().values(), *([] if self.thought is None else [self.thought.end_id])]
         if len(set(tags)) != len(tags):
             raise ValueError("modality tags and thought end must differ from each other")
         actions = set(self.action.token_ids)
         if actions & set(tags):
             raise ValueError("action tokens must differ from the modality tags and the thought end")
-        suppressed = set(self.thought.suppressed_ids)
-        if not actions <= suppressed:
+        suppressed = set() if self.thought is None else set(self.thought.suppressed_ids)
+        if self.thought is not None and not actions <= suppressed:
             raise ValueError("thought.suppressed_ids must hold every action token: a thought never contains actions")
-        if self.thought.end_id in suppressed:
+        if self.thought is not None and self.thought.end_id in suppressed:
             raise ValueError("thought.end_id must not be suppressed")
         ids = [*tags, *actions, *suppressed, *(s.id for s in self.prompt if isinstance(s, TokenSegment))]
         if self.state is not None:
             ids.append(self.state.first_token_id + self.state.bins - 1)
         if max(ids) >= self.vocab_size:
             raise ValueError(f"every token id must be below vocab_size {self.vocab_size}, received {max(ids)}")
+
+    def hybrid(self) -> Hybrid:
+        """The tags of a policy that acts, thinks and follows; raises CheckpointError for one that does not."""
+        tags, thought = self.modalities, self.thought
+        if thought is None or tags.think is None or tags.follow is None:
+            raise CheckpointError(
+                f"contract {self.name!r}", expected="tags for act, think and follow", received=", ".join(tags.named())
+            )
+        return Hybrid(tags.act, tags.think, tags.follow, thought.end_id, thought.max_tokens)
+
+    def text_segment(self) -> TextSegment:
+        """The prompt's one text segment."""
+        return next(segment for segment in self.prompt if isinstance(segment, TextSegment))
 
     def max_text_positions(self) -> int:
         """Largest number of prefix positions that are not image tokens."""

@@ -75,6 +75,7 @@ class TextShapes(_Part):
     final_softcap: Positive | None
     sliding_window: Count | None
     prefix_attention: Literal["bidirectional", "causal"]
+    tied_embeddings: bool = True  # the embedding is the output matrix too
 
     @model_validator(mode="after")
     def _heads_fit(self) -> TextShapes:
@@ -83,21 +84,50 @@ class TextShapes(_Part):
         return self
 
 
-class VisionShapes(_Part):
-    """The image encoder and its projector: square images of `image_size` pixels, `tokens` rows of `projection_dim`."""
+class TowerShapes(_Part):
+    """One vision transformer. Its sequence is class token, registers, patches; only the patches go on."""
 
     architecture: Name
-    image_size: Count
     patch_size: Count
-    tokens: Count
     hidden_size: Count
     intermediate_size: Count
     layers: Count
     heads: Count
     norm_epsilon: Positive
-    projection_dim: Count
     image_mean: tuple[Finite, Finite, Finite]
     image_std: tuple[Positive, Positive, Positive]
+    activation: Literal["gelu_tanh", "gelu_erf", "gelu_quick"] = "gelu_tanh"
+    class_token: bool = False
+    class_position: bool = False  # the class token has a position of its own
+    registers: Annotated[int, Field(ge=0, le=256)] = 0
+    patch_bias: bool = True
+    pre_norm: bool = False
+    post_norm: bool = True
+    layer_scale: bool = False
+
+
+class VisionShapes(TowerShapes):
+    """The image encoder and its projector: square images of `image_size` pixels, `tokens` rows of `projection_dim`.
+
+    `second` sees the same images, its features beside those of the first; the projector is a chain of linear maps with
+    GELU in between, `projector_widths` are the widths inside it.
+    """
+
+    image_size: Count
+    tokens: Count
+    projection_dim: Count
+    projector_widths: Annotated[tuple[Count, ...], Field(max_length=2)] = ()
+    second: TowerShapes | None = None
+
+    @property
+    def towers(self) -> tuple[TowerShapes, ...]:
+        """All vision transformers in their order."""
+        return (self,) if self.second is None else (self, self.second)
+
+    @property
+    def feature_size(self) -> int:
+        """Width of the features that go into the projector."""
+        return sum(tower.hidden_size for tower in self.towers)
 
 
 class Shapes(_Part):
@@ -180,7 +210,8 @@ class Manifest(_Part):
 def answer_positions(contract: Contract, image_tokens: Mapping[str, int]) -> int:
     """Largest number of positions of one answer: prefix, tag, thought with its end, action tokens or slots."""
     prefix = sum(image_tokens.values()) + contract.max_text_positions()
-    return prefix + 1 + contract.thought.max_tokens + 1 + contract.action.size
+    thought = 0 if contract.thought is None else contract.thought.max_tokens + 1
+    return prefix + 1 + thought + contract.action.size
 
 
 def check_fit(contract: Contract, shapes: Shapes, image_tokens: Mapping[str, int]) -> None:

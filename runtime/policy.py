@@ -109,11 +109,13 @@ class Policy:
         Without `until` the thought is written to its end, and `thought.action` is the chunk decoded behind it. With
         `until`, a `time.monotonic()` in seconds, it stops at the first token past that time: go on with `resume`, and
         take the action of a finished thought from `act_on_thought`. Other calls may come in between; the thought keeps
-        the observation it began with. Raises InputError when the observation does not fit the contract.
+        the observation it began with. Raises InputError when the observation does not fit the contract or the policy
+        was not trained to think.
         """
         start = time.monotonic()
+        tag = self._tag("think", self.contract.modalities.think)
         self._observe(observation)
-        self._backend.think_begin(self.contract.modalities.think)
+        self._backend.think_begin(tag)
         self._thinking = True
         thought = self._write(until, start)
         if until is not None:
@@ -135,10 +137,11 @@ class Policy:
     def follow(self, observation: Observation, text: str) -> ActionChunk:
         """The action for this observation and a sub-instruction, in place of the instruction.
 
-        Raises InputError when the observation does not fit the contract or the policy cannot read the text.
+        Raises InputError when the observation does not fit the contract, the policy cannot read the text or was not
+        trained to follow.
         """
         start = time.monotonic()
-        tag = self.contract.modalities.follow
+        tag = self._tag("follow", self.contract.modalities.follow)
         text_ids = self.prompt.encode(text)
         if observation is self._seen:
             decoded = self._backend.follow(self.prompt.layout(text_ids, observation.state), tag)
@@ -159,14 +162,16 @@ class Policy:
         images = {c.name: np.zeros((c.height, c.width, 3), np.uint8) for c in self.contract.cameras}
         state = self.contract.state
         blank = Observation(images, [0.0] * (0 if state is None else len(state.dimensions)))
-        layout = self.prompt.layout(self._text_ids or [self.contract.thought.end_id], blank.state)
         tags = self.contract.modalities
+        layout = self.prompt.layout(self._text_ids or [tags.act], blank.state)
         self._backend.observe(check_observation(blank, self.contract), layout)
         self._backend.act(tags.act)
-        self._backend.think_begin(tags.think)
-        self._backend.think(None, None)
-        self._backend.act_after_thought()
-        self._backend.follow(layout, tags.follow)
+        if tags.think is not None:
+            self._backend.think_begin(tags.think)
+            self._backend.think(None, None)
+            self._backend.act_after_thought()
+        if tags.follow is not None:
+            self._backend.follow(layout, tags.follow)
         self._forget()
 
     def close(self) -> None:
@@ -217,6 +222,15 @@ class Policy:
         if isinstance(answer, Regressed):
             return self._table.continuous_chunk(answer.values, timings)
         return self._table.chunk(answer.tokens, answer.probabilities, timings)
+
+    def _tag(self, modality: str, tag: int | None) -> int:
+        if tag is None:
+            raise InputError(
+                f"policy {self.contract.name!r}",
+                expected=f"one that was trained to {modality}",
+                received=f"one that can {' and '.join(self.contract.modalities.named())}",
+            )
+        return tag
 
     def _require_thought(self) -> None:
         if not self._thinking:

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 
 from hyt.errors import BundleError, InputError
-from hyt.runtime.contract import Contract, ImageSegment, StateSegment, TextSegment, TokenSegment, bin_of
+from hyt.runtime.contract import Contract, ImageSegment, StateSegment, TokenSegment, bin_of
 
 
 class Prompt:
@@ -19,43 +19,51 @@ class Prompt:
 
     A text is refused, never cut or guessed: when it is empty, longer than the text segment, holds a word the tokenizer
     does not know (an unknown word would leave "do not open" and "please open" alike), or spells a control token (a
-    modality tag, the end of a thought, an action).
+    modality tag, the end of a thought, an action, a special token of the tokenizer).
     """
 
     def __init__(self, contract: Contract, tokenizer: Tokenizer) -> None:
         self._contract = contract
         self._tokenizer = tokenizer
-        self._max_tokens = next(s.max_tokens for s in contract.prompt if isinstance(s, TextSegment))
-        tags = contract.modalities
-        self._control = {tags.act, tags.think, tags.follow, contract.thought.end_id, *contract.action.token_ids}
+        self._segment = contract.text_segment()
+        added = tokenizer.get_added_tokens_decoder()
+        self._control = {*contract.modalities.named().values(), *contract.action.token_ids}
+        self._control.update(id for id, token in added.items() if token.special)
+        self._end = None if contract.thought is None else contract.thought.end_id
+        if self._end is not None:
+            self._control.add(self._end)
         self._unknown = _unknown_id(tokenizer)
 
     def encode(self, text: str) -> list[int]:
-        """Token ids of an instruction or sub-instruction; raises InputError for a text that is refused."""
+        """Token ids of an instruction or sub-instruction in its template; raises InputError for one that is refused."""
         if not isinstance(text, str) or not text.strip():
             raise InputError("instruction", expected="a text", received=repr(text))
         if any("\ud800" <= character <= "\udfff" for character in text):
             raise InputError("instruction", expected="Unicode text", received=repr(text), remedy="check its encoding")
-        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        whole, begin = self._segment.fill(text)
+        end = begin + len(self._segment.words(text))
+        encoding = self._tokenizer.encode(whole, add_special_tokens=False)
         ids: list[int] = encoding.ids
-        if unknown := [text[a:b] for (a, b), id in zip(encoding.offsets, ids, strict=True) if id == self._unknown]:
+        # What the template itself spells is not the caller's.
+        own = [(whole[a:b], id) for (a, b), id in zip(encoding.offsets, ids, strict=True) if a < end and b > begin]
+        if unknown := [word for word, id in own if id == self._unknown]:
             raise InputError(
                 f"instruction {text!r}",
                 expected="words the policy's tokenizer knows",
                 received=f"unknown {', '.join(map(repr, dict.fromkeys(unknown)))}",
                 remedy="hyt-run inspect lists the instructions and words the policy was trained on",
             )
-        if control := [text[a:b] for (a, b), id in zip(encoding.offsets, ids, strict=True) if id in self._control]:
+        if control := [word for word, id in own if id in self._control]:
             raise InputError(
                 f"instruction {text!r}",
                 expected="text",
                 received=f"the control token {control[0]!r}",
                 remedy="leave it out: tags and action tokens are the runtime's",
             )
-        if not 0 < len(ids) <= self._max_tokens:
+        if not 0 < len(ids) <= self._segment.max_tokens:
             raise InputError(
                 f"instruction {text!r}",
-                expected=f"1 to {self._max_tokens} tokens",
+                expected=f"1 to {self._segment.max_tokens} tokens",
                 received=str(len(ids)),
                 remedy="shorten it",
             )
@@ -91,9 +99,7 @@ class Prompt:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of generated thought tokens, without the end of the thought."""
-        text: str = self._tokenizer.decode(
-            [id for id in ids if id != self._contract.thought.end_id], skip_special_tokens=False
-        )
+        text: str = self._tokenizer.decode([id for id in ids if id != self._end], skip_special_tokens=False)
         return text.strip()
 
     def _state_ids(self, state: NDArray[np.float32]) -> list[int]:

@@ -18,7 +18,7 @@ def write_gguf_files(checkpoint_path: Path, directory: Path, quantization: str =
         model = load_model(checkpoint)
         shapes = model.shapes
         for file, architecture, keys, plans in (
-            ("language.gguf", "gemma2", partial(add_language_keys, text=shapes.text), model.language),
+            ("language.gguf", shapes.text.architecture, partial(add_language_keys, text=shapes.text), model.language),
             ("vision.gguf", "clip", partial(add_vision_keys, vision=shapes.vision), model.vision),
         ):
             write_gguf(

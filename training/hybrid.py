@@ -81,9 +81,9 @@ def prefix(example: Example, text: Ids, contract: Contract, image_tokens: int) -
 
 def branch(example: Example, modality: str, contract: Contract, weights: Weights, share: float = 1.0) -> Branch:
     """What is generated in one modality; token weights are multiplied by `share`."""
-    tag = getattr(contract.modalities, modality)
+    tag = contract.modalities.named()[modality]
     if contract.action.kind == "continuous":
-        written = [*(example.thought or []), contract.thought.end_id] if modality == "think" else []
+        written = [*(example.thought or []), contract.hybrid().end] if modality == "think" else []
         numbers = example.actions.ravel().tolist()
         token, number = share * weights.thought_token, share * weights.action_token
         return slot_branch(tag, written, numbers, thought_token=token, number=number)
@@ -91,7 +91,7 @@ def branch(example: Example, modality: str, contract: Contract, weights: Weights
     if modality != "think":
         return continuation(tag, actions, action_weights)
     assert example.thought is not None
-    thought = [*example.thought, contract.thought.end_id]
+    thought = [*example.thought, contract.hybrid().end]
     return continuation(tag, thought + actions, [share * weights.thought_token] * len(thought) + action_weights)
 
 

@@ -70,7 +70,7 @@ class Samples:
         where = f"episode {decision.episode}, frame {decision.index}"
         thought = None
         if decision.thought is not None:
-            thought = self._encode(decision.thought, f"{where}: thought", self.contract.thought.max_tokens)
+            thought = self._encode(decision.thought, f"{where}: thought", self.contract.hybrid().max_thought_tokens)
         sub_instruction = motion = None
         if thought is not None and decision.sub_instruction is not None:
             text = decision.sub_instruction

@@ -75,7 +75,7 @@ def _errors(
             errors.append(float(np.abs(picked - example.actions.ravel()).mean()))
             if modality == "think" and example.thought is not None:
                 said = rows[:written].argmax(1).tolist()
-                right += [a == b for a, b in zip(said, [*example.thought, contract.thought.end_id], strict=True)]
+                right += [a == b for a, b in zip(said, [*example.thought, contract.hybrid().end], strict=True)]
     result = {modality: float(np.mean(errors))} if errors else {}
     return result | ({"thought": float(np.mean(right))} if right else {})
 

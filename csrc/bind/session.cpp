@@ -62,11 +62,11 @@ py::dict to_dict(const SessionInfo& info) {
     out["attention_scale"] = info.decoder.attention_scale;
     if (info.vision) {
         out["image_size"] = info.vision->image_size;
-        out["patch_size"] = info.vision->patch_size;
-        out["vision_layers"] = info.vision->layers;
-        out["vision_hidden"] = info.vision->hidden;
-        out["image_mean"] = info.vision->mean;
-        out["image_std"] = info.vision->deviation;
+        out["patch_size"] = info.vision->towers[0].patch_size;
+        out["vision_layers"] = info.vision->towers[0].layers;
+        out["vision_hidden"] = info.vision->towers[0].hidden;
+        out["image_mean"] = info.vision->towers[0].mean;
+        out["image_std"] = info.vision->towers[0].deviation;
     }
     out["image_tokens"] = info.image_tokens;
     out["max_prefix"] = info.max_prefix;

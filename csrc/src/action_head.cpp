@@ -62,9 +62,12 @@ ggml_tensor* ActionHead::projected(const Graph& graph, const Layer& layer, ggml_
 ggml_tensor* ActionHead::build(const Graph& graph, ggml_tensor* states) const {
     ggml_context* c = graph.context();
     ggml_tensor* x = ggml_reshape_2d(c, states, params_.dimensions * params_.hidden, params_.steps);
-    ggml_tensor* h = ops::gelu_of_sum(c, backend_, projected(graph, input_, x), input_.bias);
+    ggml_tensor* h =
+        ops::activated_sum(c, backend_, Activation::gelu_tanh, projected(graph, input_, x), input_.bias);
     for (const Layer& block : blocks_)
-        h = ggml_add(c, h, ops::gelu_of_sum(c, backend_, projected(graph, block, h), block.bias));
+        h = ggml_add(
+            c, h,
+            ops::activated_sum(c, backend_, Activation::gelu_tanh, projected(graph, block, h), block.bias));
     return ggml_add(c, projected(graph, output_, h), output_.bias);
 }
 

@@ -1,16 +1,21 @@
-// Builds the decoder's graphs (Gemma 2: Gemma Team 2024; transformers' Gemma2Model).
+// Builds the decoder's graphs: Gemma 1 and 2, Llama, Qwen 2 and 3, as transformers' models of these names.
 #include "hyt/decoder.h"
 #include "hyt/ops.h"
 
 namespace hyt {
 namespace {
 
-constexpr size_t kNodesPerLayer = 56;
+constexpr size_t kNodesPerLayer = 64;
 constexpr size_t kNodesBeside = 32;
 
 // Rows [first, first + rows) of every column.
 ggml_tensor* row_range(ggml_context* c, ggml_tensor* x, int64_t first, int64_t rows) {
     return ggml_view_2d(c, x, rows, x->ne[1], x->nb[1], static_cast<size_t>(first) * x->nb[0]);
+}
+
+// Elements [first, first + count) of a vector.
+ggml_tensor* part(ggml_context* c, ggml_tensor* x, int64_t first, int64_t count) {
+    return ggml_view_1d(c, x, count, static_cast<size_t>(first) * x->nb[0]);
 }
 
 // (width, n), rows of a wider tensor perhaps -> (head_dim, width / head_dim, n), without a copy.
@@ -41,7 +46,8 @@ ggml_tensor* Decoder::cached(const Graph& graph, ggml_tensor* all, Slot slot) co
 
 ggml_tensor* Decoder::embed(const Graph& graph, ggml_tensor* ids) const {
     ggml_context* c = graph.context();
-    return ggml_scale(c, ggml_get_rows(c, weights_.embedding, ids), params_.embedding_scale);
+    ggml_tensor* x = ggml_get_rows(c, weights_.embedding, ids);
+    return params_.embedding_scale == 1.0f ? x : ggml_scale(c, x, params_.embedding_scale);
 }
 
 ggml_tensor* Decoder::norm(const Graph& graph, ggml_tensor* x, ggml_tensor* weight) const {
@@ -57,6 +63,7 @@ Decoder::Projections Decoder::project(const Graph& graph, const DecoderLayer& la
     ggml_tensor *q, *k, *v;
     if (layer.qkv) {
         ggml_tensor* all = ggml_mul_mat(c, layer.qkv, x);
+        if (layer.qkv_bias) all = ggml_add(c, all, layer.qkv_bias);
         q = row_range(c, all, 0, query);
         k = row_range(c, all, query, kv);
         v = row_range(c, all, query + kv, kv);
@@ -64,13 +71,20 @@ Decoder::Projections Decoder::project(const Graph& graph, const DecoderLayer& la
         q = ggml_mul_mat(c, layer.query, x);
         k = ggml_mul_mat(c, layer.key, x);
         v = ggml_mul_mat(c, layer.value, x);
+        if (layer.qkv_bias) {
+            q = ggml_add(c, q, part(c, layer.qkv_bias, 0, query));
+            k = ggml_add(c, k, part(c, layer.qkv_bias, query, kv));
+            v = ggml_add(c, v, part(c, layer.qkv_bias, query + kv, kv));
+        }
     }
-    const auto rotated = [&](ggml_tensor* t) {
-        return ggml_rope_ext(c, as_heads(c, t, params_.head_dim), positions, nullptr,
-                             static_cast<int>(params_.head_dim), GGML_ROPE_TYPE_NEOX, 0, params_.rope_base,
-                             1.0f, 0.0f, 1.0f, 0.0f, 0.0f);
+    const auto rotated = [&](ggml_tensor* t, ggml_tensor* weight) {
+        t = as_heads(c, t, params_.head_dim);
+        if (weight) t = norm(graph, t, weight);
+        return ggml_rope_ext(c, t, positions, nullptr, static_cast<int>(params_.head_dim),
+                             params_.rotates_pairs ? GGML_ROPE_TYPE_NORMAL : GGML_ROPE_TYPE_NEOX, 0,
+                             params_.rope_base, 1.0f, 0.0f, 1.0f, 0.0f, 0.0f);
     };
-    return {rotated(q), rotated(k), as_heads(c, v, params_.head_dim)};
+    return {rotated(q, layer.query_norm), rotated(k, layer.key_norm), as_heads(c, v, params_.head_dim)};
 }
 
 // Writes keys and values to the cache rows `cells` (n).
@@ -87,8 +101,10 @@ void Decoder::store(const Graph& graph, int64_t layer, const Projections& p, ggm
 ggml_tensor* Decoder::finish_layer(const Graph& graph, const DecoderLayer& layer, ggml_tensor* x,
                                    ggml_tensor* attended) const {
     ggml_context* c = graph.context();
-    x = ggml_add(c, norm(graph, ggml_mul_mat(c, layer.out, attended), layer.post_attention_norm), x);
-    ggml_tensor* h = norm(graph, x, layer.feed_forward_norm);
+    ggml_tensor* h = ggml_mul_mat(c, layer.out, attended);
+    if (layer.post_attention_norm) h = norm(graph, h, layer.post_attention_norm);
+    x = ggml_add(c, h, x);
+    h = norm(graph, x, layer.feed_forward_norm);
     ggml_tensor *gate, *up;
     if (layer.gate_up) {
         ggml_tensor* both = ggml_mul_mat(c, layer.gate_up, h);
@@ -98,8 +114,9 @@ ggml_tensor* Decoder::finish_layer(const Graph& graph, const DecoderLayer& layer
         gate = ggml_mul_mat(c, layer.gate, h);
         up = ggml_mul_mat(c, layer.up, h);
     }
-    h = ggml_mul_mat(c, layer.down, ops::gelu_gated(c, backend_, gate, up));
-    return ggml_add(c, norm(graph, h, layer.post_feed_forward_norm), x);
+    h = ggml_mul_mat(c, layer.down, ops::gated(c, backend_, params_.activation, gate, up));
+    if (layer.post_feed_forward_norm) h = norm(graph, h, layer.post_feed_forward_norm);
+    return ggml_add(c, h, x);
 }
 
 std::unique_ptr<Decoder::Prefill> Decoder::build_prefill(int64_t length) {
@@ -149,7 +166,7 @@ std::unique_ptr<Decoder::Step> Decoder::build_step(Slot slot, Head head) {
     step->state = norm(graph, x, weights_.output_norm);
     ggml_set_output(step->state);
     step->logits =
-        ggml_mul_mat(c, head == Head::action ? weights_.action_head : weights_.embedding, step->state);
+        ggml_mul_mat(c, head == Head::action ? weights_.action_head : weights_.output, step->state);
     ggml_set_output(step->logits);
     graph.expand(step->logits);
     return step;

@@ -51,13 +51,14 @@ float dot(const float* a, const float* b, int64_t n) {
     return total;
 }
 
-// c[q][j] = sum over k < depth of a[q][k] * b[k * width + j], j < width, which is a multiple of kTileWidth.
+// c[q][j] = sum over k < depth of a[q][k] * b[k * stride + j], j < width, which is a multiple of kTileWidth;
+// rows of c are `stride` apart too.
 void multiply(const std::array<const float*, kQueries>& a, int64_t depth, const float* b, int64_t width,
-              float* c) {
+              int64_t stride, float* c) {
     for (int64_t j = 0; j < width; j += kTileWidth) {
         Vector sums[kQueries][2] = {};
         for (int64_t k = 0; k < depth; ++k) {
-            const float* at = b + k * width + j;
+            const float* at = b + k * stride + j;
             const Vector left = simd::load(at), right = simd::load(at + kLanes);
             for (size_t q = 0; q < kQueries; ++q) {
                 sums[q][0] += a[q][k] * left;
@@ -65,7 +66,7 @@ void multiply(const std::array<const float*, kQueries>& a, int64_t depth, const 
             }
         }
         for (size_t q = 0; q < kQueries; ++q) {
-            float* to = c + static_cast<int64_t>(q) * width + j;
+            float* to = c + static_cast<int64_t>(q) * stride + j;
             simd::store(to, sums[q][0]);
             simd::store(to + kLanes, sums[q][1]);
         }
@@ -107,6 +108,11 @@ struct Operands {
     int64_t first_key() const { return range() ? range()[0] : 0; }
     int64_t last_key() const { return range() ? range()[1] : keys->ne[2]; }
     int64_t group() const { return shape.heads / shape.kv_heads; }
+    // How many keys the query sees, from the first on; a given range holds for all queries alike.
+    int64_t seen_by(int64_t at) const {
+        const int64_t all = last_key() - first_key();
+        return shape.causal && !visible ? all - queries() + at + 1 : all;
+    }
     float* out_row(int64_t head, int64_t at, int64_t batch) const {
         return out + ((batch * queries() + at) * shape.heads + head) * shape.head_dim;
     }
@@ -150,19 +156,25 @@ void attend_many(const Operands& o, int64_t kv_head, int64_t batch, int64_t firs
     const auto head_of = [&](int64_t row) { return kv_head * o.group() + row % o.group(); };
     for (int64_t row = first; row < last; row += static_cast<int64_t>(kQueries)) {
         std::array<const float*, kQueries> left;
+        // The tile's last query sees the most.
+        const int64_t most =
+            o.seen_by((std::min(row + static_cast<int64_t>(kQueries), last) - 1) / o.group());
         for (size_t q = 0; q < kQueries; ++q) {
             // The last tile repeats its last row.
             const int64_t r = std::min(row + static_cast<int64_t>(q), last - 1);
             left[q] = read_row(o.query, head_of(r), r / o.group(), batch, nullptr);
         }
-        multiply(left, n, transposed, width, scores);
+        multiply(left, n, transposed, pad(most), width, scores);
         float norms[kQueries];
         for (size_t q = 0; q < kQueries; ++q) {
             float* own = scores + static_cast<int64_t>(q) * width;
-            norms[q] = soften(own, keys, o.shape);
+            const int64_t r = std::min(row + static_cast<int64_t>(q), last - 1);
+            const int64_t seen = o.seen_by(r / o.group());
+            norms[q] = soften(own, seen, o.shape);
+            std::fill(own + seen, own + most, 0.0f);
             left[q] = own;
         }
-        multiply(left, keys, values, depth, outputs);
+        multiply(left, most, values, depth, depth, outputs);
         for (size_t q = 0; q < kQueries && row + static_cast<int64_t>(q) < last; ++q) {
             const int64_t r = row + static_cast<int64_t>(q);
             float* out = o.out_row(head_of(r), r / o.group(), batch);
@@ -211,6 +223,9 @@ ggml_tensor* composed(ggml_context* c, ggml_tensor* query, ggml_tensor* keys, gg
     if (shape.softcap > 0) {
         scores = ggml_tanh(c, ggml_scale(c, scores, scale / shape.softcap));
         scale = shape.softcap;
+    }
+    if (shape.causal && !mask && query->ne[2] > 1) {
+        scores = ggml_diag_mask_inf(c, scores, static_cast<int>(keys->ne[2] - query->ne[2]));
     }
     ggml_tensor* weights = ggml_soft_max_ext(c, scores, mask, scale, 0.0f);
     ggml_tensor* out = ggml_mul_mat(c, v, weights);         // (head_dim, n, heads, batch)

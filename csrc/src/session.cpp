@@ -67,10 +67,10 @@ Session::Session(const SessionConfig& config)
     decoder_ =
         std::make_unique<Decoder>(backend_, workspace_, file, shape, vision_ ? vision_->tokens() : nullptr);
     const DecoderParams& params = decoder_->params();
-    if (vision_ && vision_->params().projection != params.hidden) {
+    if (vision_ && vision_->params().projection() != params.hidden) {
         throw Error(config.vision + ": projection_dim",
                     "the decoder's width " + std::to_string(params.hidden),
-                    std::to_string(vision_->params().projection));
+                    std::to_string(vision_->params().projection()));
     }
     if (action_head_ && action_head_->params().hidden != params.hidden) {
         throw Error(config.head + ": hyt.action.hidden",
@@ -114,7 +114,7 @@ void Session::load_action_head() {
 void Session::check_config() const {
     check_range("image_count", config_.image_count, 0, 64);
     check_range("max_text_tokens", config_.max_text_tokens, config_.image_count > 0 ? 0 : 1, kMostPositions);
-    check_range("max_thought_tokens", config_.max_thought_tokens, 1, kMostPositions);
+    check_range("max_thought_tokens", config_.max_thought_tokens, 0, kMostPositions);
     check_range("action_steps", config_.action_steps, 0, kMostPositions);
     // A continuous policy has no action tokens, and only it has steps and dimensions.
     const int64_t least = config_.continuous() ? 0 : 1, most = config_.continuous() ? 0 : kMostPositions;
@@ -264,6 +264,7 @@ std::vector<float> Session::act_state() {
 void Session::think_begin(int32_t tag) {
     const std::lock_guard lock(mutex_);
     check_tag(tag);
+    if (config_.max_thought_tokens == 0) throw Error("session", "a policy with thoughts", "one without");
     fill_observed();
     decoder_->cache().fork(Slot::live, Slot::thought);
     thought_open_ = true;

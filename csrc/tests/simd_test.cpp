@@ -42,13 +42,22 @@ double exact_gelu(double x) {
     return 0.5 * x * (1 + std::tanh(std::sqrt(2 / M_PI) * (x + 0.044715 * x * x * x)));
 }
 
+double true_gelu(double x) {
+    return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
+}
+
 }  // namespace
 
 int main() {
     CHECK(worst(-87, 88, hyt::simd::exponential, [](double x) { return std::exp(x); }, relative) < 2.5e-7);
     CHECK(worst(-1, 1, hyt::simd::exponential, [](double x) { return std::exp(x); }, relative) < 1.5e-7);
     CHECK(worst(-30, 30, hyt::simd::tangent, [](double x) { return std::tanh(x); }, absolute) < 2e-7);
-    CHECK(worst(-12, 12, hyt::simd::gelu, exact_gelu, mixed) < 2e-6);
-    CHECK(worst(-1e4f, 1e4f, hyt::simd::gelu, exact_gelu, mixed) < 2e-6);
+    CHECK(worst(-12, 12, hyt::simd::gelu_tanh, exact_gelu, mixed) < 2e-6);
+    CHECK(worst(-12, 12, hyt::simd::gelu_erf, true_gelu, mixed) < 3e-6);
+    CHECK(worst(
+              -12, 12, hyt::simd::gelu_quick, [](double x) { return x / (1 + std::exp(-1.702 * x)); },
+              mixed) < 2e-6);
+    CHECK(worst(-12, 12, hyt::simd::silu, [](double x) { return x / (1 + std::exp(-x)); }, mixed) < 2e-6);
+    CHECK(worst(-1e4f, 1e4f, hyt::simd::gelu_tanh, exact_gelu, mixed) < 2e-6);
     return hyt::test::failures;
 }

@@ -1,72 +1,116 @@
-"""The SigLIP image encoder: its config, its shapes, and where each of its tensors goes in vision.gguf."""
+"""The image encoders SigLIP and CLIP as transformers saves them: config, shapes, and where each tensor goes."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from hyt.export.families.base import Config, LayerCount, Role, TensorPlan
-from hyt.runtime.contract import Camera
-from hyt.runtime.manifest import Count, Positive, VisionShapes
+from hyt.export.families.base import Config, LayerCount, TensorPlan
+from hyt.export.families.vision import SMALL, Normalisation, affine
+from hyt.runtime.manifest import Count, Positive, TowerShapes, VisionShapes
 
-SMALL = "vision norms, biases, positions"
 _PROJECTIONS = (("attn_q", "q_proj"), ("attn_k", "k_proj"), ("attn_v", "v_proj"), ("attn_out", "out_proj"))
+Side = Annotated[int, Field(ge=1, le=4096)]
 
 
-class SiglipConfig(Config):
-    """transformers' SiglipVisionConfig; the defaults are its own, for fields that published checkpoints leave out."""
+class _EncoderConfig(Config):
+    kind: ClassVar[str]
+    class_token: ClassVar[bool]
 
-    model_type: Literal["siglip_vision_model"]
-    hidden_size: Count
-    intermediate_size: Count
-    num_hidden_layers: LayerCount
-    num_attention_heads: Count
-    image_size: Annotated[int, Field(ge=1, le=4096)] = 224
-    patch_size: Annotated[int, Field(ge=1, le=4096)] = 16
+    hidden_size: Count = 768
+    intermediate_size: Count = 3072
+    num_hidden_layers: LayerCount = 12
+    num_attention_heads: Count = 12
+    image_size: Side = 224
+    patch_size: Side = 16
     num_channels: Literal[3] = 3
-    layer_norm_eps: Positive = 1e-6
-    hidden_act: Literal["gelu_pytorch_tanh"] = "gelu_pytorch_tanh"
+    layer_norm_eps: Positive
+    hidden_act: Literal["gelu_pytorch_tanh", "gelu", "quick_gelu"]
 
     @model_validator(mode="after")
-    def _fits_together(self) -> SiglipConfig:
+    def _fits_together(self) -> _EncoderConfig:
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(f"{self.num_attention_heads} heads must divide hidden_size {self.hidden_size}")
         if self.image_size % self.patch_size:
             raise ValueError(f"patches of {self.patch_size} must divide {self.image_size} pixels")
         return self
 
-    def shapes(self, projection_dim: int, cameras: Sequence[Camera]) -> VisionShapes:
-        """The encoder's part of the manifest; raises ValueError unless all cameras normalise pixels alike."""
-        if not cameras or any((c.mean, c.std) != (cameras[0].mean, cameras[0].std) for c in cameras):
-            raise ValueError("there must be a camera, and all cameras must have the same mean and std")
+    def shapes(
+        self,
+        projection_dim: int,
+        normalisation: Normalisation,
+        *,
+        layers: int | None = None,
+        post_norm: bool = True,
+        projector_widths: tuple[int, ...] = (),
+    ) -> VisionShapes:
+        """The encoder's part of the manifest; `layers` of it are used, None for all."""
         return VisionShapes(
-            architecture="siglip",
+            architecture=self.kind,
             image_size=self.image_size,
             patch_size=self.patch_size,
             tokens=(self.image_size // self.patch_size) ** 2,
             hidden_size=self.hidden_size,
             intermediate_size=self.intermediate_size,
-            layers=self.num_hidden_layers,
+            layers=layers or self.num_hidden_layers,
             heads=self.num_attention_heads,
             norm_epsilon=self.layer_norm_eps,
             projection_dim=projection_dim,
-            image_mean=cameras[0].mean,
-            image_std=cameras[0].std,
+            projector_widths=projector_widths,
+            image_mean=normalisation[0],
+            image_std=normalisation[1],
+            activation=_ACTIVATIONS[self.hidden_act],
+            class_token=self.class_token,
+            class_position=self.class_token,
+            patch_bias=not self.class_token,
+            pre_norm=self.class_token,
+            post_norm=post_norm,
         )
 
 
-def siglip_plans(vision: VisionShapes, prefix: str) -> list[TensorPlan]:
-    """Every tensor of a SigLIP tower (without its pooling head) whose checkpoint names begin with `prefix`."""
+_ACTIVATIONS: dict[str, Any] = {"gelu_pytorch_tanh": "gelu_tanh", "gelu": "gelu_erf", "quick_gelu": "gelu_quick"}
+
+
+class SiglipConfig(_EncoderConfig):
+    """transformers' SiglipVisionConfig; the defaults are its own, for fields that published checkpoints leave out."""
+
+    kind: ClassVar[str] = "siglip"
+    class_token: ClassVar[bool] = False
+
+    model_type: Literal["siglip_vision_model"]
+    layer_norm_eps: Positive = 1e-6
+    hidden_act: Literal["gelu_pytorch_tanh", "gelu"] = "gelu_pytorch_tanh"
+
+
+class ClipConfig(_EncoderConfig):
+    """transformers' CLIPVisionConfig; a class token before the patches, a norm before the first layer."""
+
+    kind: ClassVar[str] = "clip"
+    class_token: ClassVar[bool] = True
+
+    model_type: Literal["clip_vision_model"]
+    patch_size: Side = 32
+    layer_norm_eps: Positive = 1e-5
+    hidden_act: Literal["quick_gelu", "gelu"] = "quick_gelu"
+
+
+def encoder_plans(vision: TowerShapes, patches: int, prefix: str) -> list[TensorPlan]:
+    """Every tensor that is used of a SigLIP or CLIP tower whose checkpoint names begin with `prefix`."""
     hidden, wide, patch = vision.hidden_size, vision.intermediate_size, vision.patch_size
-    patches, positions = (hidden, 3, patch, patch), (vision.tokens, hidden)
-    plans = [
-        *affine("v.patch_embd", f"{prefix}embeddings.patch_embedding", patches, "vision patches", "fixed"),
-        TensorPlan(
-            "v.position_embd.weight", f"{prefix}embeddings.position_embedding.weight", positions, "fixed", SMALL
-        ),
-    ]
+    embeddings = f"{prefix}embeddings."
+    positions = (patches + int(vision.class_position), hidden)
+    weight, *bias = affine(
+        "v.patch_embd", f"{embeddings}patch_embedding", (hidden, 3, patch, patch), "vision patches", "fixed"
+    )
+    plans = [weight, *(bias if vision.patch_bias else [])]
+    plans.append(
+        TensorPlan("v.position_embd.weight", f"{embeddings}position_embedding.weight", positions, "fixed", SMALL)
+    )
+    if vision.class_token:
+        plans.append(TensorPlan("v.class_embd", f"{embeddings}class_embedding", (hidden,), "fixed", SMALL))
+    if vision.pre_norm:
+        plans += affine("v.pre_ln", f"{prefix}pre_layrnorm", (hidden,), SMALL, "fixed")
     for i in range(vision.layers):
         source, target = f"{prefix}encoder.layers.{i}.", f"v.blk.{i}."
         plans += affine(f"{target}ln1", f"{source}layer_norm1", (hidden,), SMALL, "fixed")
@@ -75,12 +119,14 @@ def siglip_plans(vision: VisionShapes, prefix: str) -> list[TensorPlan]:
         plans += affine(f"{target}ln2", f"{source}layer_norm2", (hidden,), SMALL, "fixed")
         plans += affine(f"{target}ffn_up", f"{source}mlp.fc1", (wide, hidden), "vision feed-forward")
         plans += affine(f"{target}ffn_down", f"{source}mlp.fc2", (hidden, wide), "vision feed-forward")
-    return [*plans, *affine("v.post_ln", f"{prefix}post_layernorm", (hidden,), SMALL, "fixed")]
+    if vision.post_norm:
+        plans += affine("v.post_ln", f"{prefix}post_layernorm", (hidden,), SMALL, "fixed")
+    return plans
 
 
-def affine(name: str, source: str, shape: tuple[int, ...], group: str, role: Role = "linear") -> list[TensorPlan]:
-    """A weight with its bias."""
-    return [
-        TensorPlan(f"{name}.weight", f"{source}.weight", shape, role, group),
-        TensorPlan(f"{name}.bias", f"{source}.bias", shape[:1], "fixed", SMALL),
-    ]
+def drop_unused(found: dict[str, str], vision: TowerShapes, layers: int, prefix: str) -> None:
+    """Take out of `found` what a tower of `layers` layers has behind the features that are used."""
+    unused = [f"{prefix}encoder.layers.{i}." for i in range(vision.layers, layers)]
+    unused += [f"{prefix}head."] if vision.post_norm else [f"{prefix}head.", f"{prefix}post_layernorm."]
+    for name in [name for name in found if name.startswith(tuple(unused))]:
+        del found[name]

@@ -42,6 +42,7 @@ class CoreBackend:
             ) from None
         contract = bundle.contract
         action = contract.action
+        thought = contract.thought
         continuous = action.kind == "continuous"
         try:
             session = _core.Session(
@@ -51,11 +52,11 @@ class CoreBackend:
                 vocab_size=contract.vocab_size,
                 image_count=len(contract.cameras),
                 max_text_tokens=contract.max_text_positions(),
-                max_thought_tokens=contract.thought.max_tokens,
+                max_thought_tokens=0 if thought is None else thought.max_tokens,
                 action_tokens=action.tokens,
                 action_token_ids=list(action.token_ids),
-                thought_suppressed_ids=list(contract.thought.suppressed_ids),
-                thought_end_id=contract.thought.end_id,
+                thought_suppressed_ids=[] if thought is None else list(thought.suppressed_ids),
+                thought_end_id=0 if thought is None else thought.end_id,
                 head=str(bundle.head or ""),
                 action_steps=action.steps if continuous else 0,
                 action_dimensions=len(action.dimensions) if continuous else 0,

@@ -82,10 +82,13 @@ def _model(manifest: Manifest) -> list[tuple[str, str]]:
             f"vocabulary {text.vocab_size}, context {text.context_length}",
         ),
         ("prefix", f"{text.prefix_attention} attention, at most {prefix} positions"),
-        (
-            "vision",
-            f"{vision.architecture}, {vision.layers} layers, {vision.hidden_size} wide, {vision.heads} heads, "
-            f"{vision.image_size} pixels in patches of {vision.patch_size}: {vision.tokens} tokens",
+        *(
+            (
+                "vision",
+                f"{tower.architecture}, {tower.layers} layers, {tower.hidden_size} wide, {tower.heads} heads, "
+                f"{vision.image_size} pixels in patches of {tower.patch_size}: {vision.tokens} tokens",
+            )
+            for tower in vision.towers
         ),
         *(
             (f"tensors of {name}", ", ".join(f"{count} {type}" for type, count in types.items()))
@@ -101,16 +104,21 @@ def _prompt(contract: Contract) -> Iterable[tuple[str, str]]:
             camera = cameras[segment.camera]
             yield "image", f"camera {camera.name!r}, uint8 ({camera.height}, {camera.width}, 3) RGB"
         elif isinstance(segment, TextSegment):
-            yield "text", f"instruction or sub-instruction, at most {segment.max_tokens} tokens"
+            yield "text", f"instruction or sub-instruction, at most {segment.max_tokens} tokens{_template(segment)}"
         elif isinstance(segment, StateSegment):
             yield "state", "one token a dimension"
         else:
             yield "token", str(segment.id)
-    tags, thought = contract.modalities, contract.thought
-    yield "tags", f"act {tags.act}, think {tags.think}, follow {tags.follow}"
-    yield "thought", f"at most {thought.max_tokens} tokens up to token {thought.end_id}"
+    yield "tags", ", ".join(f"{name} {tag}" for name, tag in contract.modalities.named().items())
+    if (thought := contract.thought) is not None:
+        yield "thought", f"at most {thought.max_tokens} tokens up to token {thought.end_id}"
     if contract.gate is not None:
         yield "gate", f"{contract.gate.units} units, thinks from probability {contract.gate.threshold:g}"
+
+
+def _template(segment: TextSegment) -> str:
+    template = "" if segment.template == "{}" else f", in {segment.template!r}"
+    return template + (", in small letters" if segment.lowercase else "")
 
 
 def _state(contract: Contract) -> Iterable[tuple[str, str]]:

@@ -33,7 +33,7 @@ def session(opened: Opened) -> _core.Session:
         ({"threads": -1}, "threads; expected 0 to 512; received -1"),
         ({"image_count": -1}, "image_count; expected 0 to 64"),
         ({"max_text_tokens": 1 << 40}, "max_text_tokens; expected 0 to 1048576"),
-        ({"max_thought_tokens": 0}, "max_thought_tokens; expected 1 to"),
+        ({"max_thought_tokens": -1}, "max_thought_tokens; expected 0 to"),
         ({"action_tokens": 0}, "action_tokens; expected 1 to"),
         ({"action_token_ids": []}, "number of action token ids; expected 1 to"),
         ({"action_token_ids": [1, 5000]}, "action token id; expected 0 to 72; received 5000"),

@@ -53,7 +53,7 @@ def test_an_infinite_weight_is_refused_by_name(tmp_path: Path) -> None:
     assert name in str(error.value)
 
 
-@pytest.mark.parametrize("name", ["config.json", "hyt.json", "tokenizer.json"])
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
 def test_a_missing_file_is_named(checkpoint_copy: Path, name: str) -> None:
     (checkpoint_copy / name).unlink()
     with pytest.raises(CheckpointError, match=f"expected {name}"):

@@ -1,8 +1,9 @@
 // The transformer decoder: a prefill graph per prefix length, and per cache slot one-token graphs and, for a
 // continuous policy, a graph for a whole chunk; over one KV cache.
 //
-// Prefix-LM: a prefill sees its whole prefix in both directions; each step sees the prefix and the steps
-// before it. A chunk's rows see all of that and each other in both directions.
+// A prefill sees its whole prefix in both directions (prefix-LM) or only what stands before (causal), as the
+// model was trained; each step sees the prefix and the steps before it. A chunk's rows see all of that and
+// each other in both directions.
 #pragma once
 
 #include <cstdint>

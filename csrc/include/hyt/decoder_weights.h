@@ -12,8 +12,10 @@ namespace hyt {
 
 // Shapes are (columns, rows): what goes in, what comes out.
 struct DecoderLayer {
-    ggml_tensor *attention_norm, *post_attention_norm, *feed_forward_norm,
-        *post_feed_forward_norm;       // (hidden)
+    ggml_tensor *attention_norm, *feed_forward_norm;            // (hidden)
+    ggml_tensor *post_attention_norm, *post_feed_forward_norm;  // (hidden) or null
+    ggml_tensor *query_norm, *key_norm;                         // (head_dim) or null
+    ggml_tensor* qkv_bias;                                      // (query_width + 2 kv_width) or null
     ggml_tensor* qkv;                  // (hidden, query_width + 2 kv_width), null when the types differ: then
     ggml_tensor *query, *key, *value;  // (hidden, query_width), (hidden, kv_width) twice
     ggml_tensor* out;                  // (query_width, hidden)
@@ -30,7 +32,8 @@ struct DecoderWeights {
     size_t bytes() const { return storage.bytes(); }
 
     Weights storage;
-    ggml_tensor* embedding;  // (hidden, vocabulary); the output matrix too, as Gemma ties them
+    ggml_tensor* embedding;  // (hidden, vocabulary)
+    ggml_tensor* output;     // (hidden, vocabulary); the embedding where they are tied
     ggml_tensor*
         action_head;  // (hidden, action ids): the output matrix' rows of the action tokens; null: none
     ggml_tensor* output_norm;  // (hidden)

@@ -49,6 +49,8 @@ class GgufFile {
     std::vector<double> numbers(const std::string& key, size_t count) const;
     bool has(const std::string& key) const { return values_.count(key) != 0; }
 
+    bool has_tensor(const std::string& name) const { return tensors_.count(name) != 0; }
+
     // The tensor of that name and exactly that shape (fastest first, without trailing ones). Throws Error
     // otherwise.
     const GgufTensor& tensor(const std::string& name, const std::vector<int64_t>& shape) const;

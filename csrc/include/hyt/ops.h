@@ -6,18 +6,22 @@
 
 #include <cstdint>
 
+#include "hyt/hparams.h"
+
 namespace hyt {
 class Backend;
 }
 
 namespace hyt::ops {
 
-// GELU in its tanh form (gelu_pytorch_tanh) of x + bias. x (n, columns), bias (n) -> (n, columns), float32.
-// ggml's own CPU GELU reads a float16 table; the kernel is exact to float32 rounding.
-ggml_tensor* gelu_of_sum(ggml_context* context, const Backend& backend, ggml_tensor* x, ggml_tensor* bias);
+// Activation of x + bias. x (n, columns), bias (n) -> (n, columns), float32. Some of ggml's own CPU
+// activations read a float16 table; the kernels are exact to float32 rounding.
+ggml_tensor* activated_sum(ggml_context* context, const Backend& backend, Activation kind, ggml_tensor* x,
+                           ggml_tensor* bias);
 
-// GELU(gate) * up. Both (n, columns), perhaps views into wider rows -> (n, columns), float32.
-ggml_tensor* gelu_gated(ggml_context* context, const Backend& backend, ggml_tensor* gate, ggml_tensor* up);
+// activation(gate) * up. Both (n, columns), perhaps views into wider rows -> (n, columns), float32.
+ggml_tensor* gated(ggml_context* context, const Backend& backend, Activation kind, ggml_tensor* gate,
+                   ggml_tensor* up);
 
 struct AttentionShape {
     int64_t head_dim;
@@ -25,6 +29,7 @@ struct AttentionShape {
     int64_t kv_heads;  // divides heads: query head h reads key head h / (heads / kv_heads)
     float scale;       // of query-key products
     float softcap;     // then softcap * tanh(product / softcap); 0: none
+    bool causal;       // without `visible` the last query sees all keys and each one before it one key less
 };
 
 // Softmax attention. query (head_dim, heads, n, batch) float32; keys and values (head_dim, kv_heads, m,

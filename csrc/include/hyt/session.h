@@ -30,7 +30,7 @@ struct SessionConfig {
     int threads = 0;                              // 0: all physical cores but one, at most 8
     int64_t image_count = 1;                      // images of an observation
     int64_t max_text_tokens = 0;                  // prefix positions that are not image tokens
-    int64_t max_thought_tokens = 0;               // a thought's tokens, its end not counted
+    int64_t max_thought_tokens = 0;               // a thought's tokens, its end not counted; 0: no thoughts
     int64_t action_tokens = 0;                    // tokens of one action chunk; 0 of a continuous policy
     std::vector<int32_t> action_token_ids;        // the output rows of actions; none likewise
     std::vector<int32_t> thought_suppressed_ids;  // never chosen in a thought

@@ -1,4 +1,4 @@
-// SigLIP vision transformer and linear projector: images to the decoder's image tokens.
+// Vision towers and their projector: images to the decoder's image tokens.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,7 @@
 #include "hyt/gguf_file.h"
 #include "hyt/graph.h"
 #include "hyt/hparams.h"
-#include "hyt/ops.h"
+#include "hyt/vision_tower.h"
 #include "hyt/weights.h"
 
 namespace hyt {
@@ -30,34 +30,23 @@ class VisionEncoder {
     void encode(const uint8_t* const* images);
 
   private:
-    struct Layer {
-        ggml_tensor *norm1, *norm1_bias, *norm2, *norm2_bias;  // (hidden)
-        ggml_tensor *qkv, *qkv_bias;                           // (hidden, 3 hidden), (3 hidden)
-        ggml_tensor *out, *out_bias;                           // (hidden, hidden), (hidden)
-        ggml_tensor *up, *up_bias;                             // (hidden, feed_forward), (feed_forward)
-        ggml_tensor *down, *down_bias;                         // (feed_forward, hidden), (hidden)
+    struct Map {
+        ggml_tensor *weight, *bias;  // (in, out), (out)
     };
 
-    void declare_weights();
+    void declare_projector();
     void build();
-    ggml_tensor* attention(const Layer& layer, ggml_tensor* x);
-    void write_patches(const uint8_t* image, float* out) const;
 
     Backend& backend_;
     VisionParams params_;
     int64_t image_count_;
-    ops::AttentionShape attention_;
     Weights weights_;
-    ggml_tensor *patch_weight_, *patch_bias_, *positions_, *post_norm_, *post_norm_bias_, *projector_,
-        *projector_bias_;
-    std::vector<Layer> layers_;
+    std::vector<VisionTower> towers_;
+    std::vector<Map> projector_;
     ggml_context_ptr output_context_;
     ggml_backend_buffer_ptr output_buffer_;
     ggml_tensor* tokens_;
     Graph graph_;
-    ggml_tensor* patches_;                              // (patch_values, patches * images)
-    std::vector<float> host_patches_;                   // the same, before it is handed to the backend
-    std::array<std::array<float, 256>, 3> normalised_;  // value of each byte in each channel
 };
 
 }  // namespace hyt

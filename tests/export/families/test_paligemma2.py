@@ -104,8 +104,8 @@ def test_a_saved_head_is_read_when_it_is_the_embedding_and_refused_when_not(chec
 @pytest.mark.parametrize(
     ("part", "values", "message"),
     [
-        ("", {"model_type": "llava"}, "field model_type.*'llava'"),
-        ("text_config", {"model_type": "gemma"}, "paligemma with a gemma2 text model"),
+        ("", {"model_type": "pi0"}, "field model_type.*'pi0'"),
+        ("text_config", {"model_type": "gemma3"}, "paligemma with a gemma2 text model"),
         ("text_config", {"hidden_activation": "gelu"}, "hidden_activation"),
         ("text_config", {"final_logit_softcapping": None}, "final_logit_softcapping"),
         ("text_config", {"attention_bias": True}, "attention_bias"),

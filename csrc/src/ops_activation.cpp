@@ -1,4 +1,4 @@
-// GELU kernels without a table: exact to float32, at the speed of memory.
+// Activation kernels without a table: exact to float32, at the speed of memory.
 #include <algorithm>
 
 #include "hyt/backend.h"
@@ -39,19 +39,42 @@ void zip(const float* a, const float* b, float* y, int64_t first, int64_t last, 
     std::copy(rest[2], rest[2] + (last - i), y + i);
 }
 
-void compute_gelu_of_sum(ggml_tensor* out, int thread, int threads, void*) {
+using Function = simd::Vector (*)(simd::Vector);
+
+template <Function function>
+void compute_sum(ggml_tensor* out, int thread, int threads, void*) {
     const auto* bias = static_cast<const float*>(out->src[1]->data);
     for_share(out, thread, threads, [&](int64_t i, int64_t first, int64_t last) {
         zip(row(out->src[0], i), bias, row(out, i), first, last,
-            [](simd::Vector x, simd::Vector b) { return simd::gelu(x + b); });
+            [](simd::Vector x, simd::Vector b) { return function(x + b); });
     });
 }
 
-void compute_gelu_gated(ggml_tensor* out, int thread, int threads, void*) {
+template <Function function>
+void compute_gated(ggml_tensor* out, int thread, int threads, void*) {
     for_share(out, thread, threads, [&](int64_t i, int64_t first, int64_t last) {
         zip(row(out->src[0], i), row(out->src[1], i), row(out, i), first, last,
-            [](simd::Vector gate, simd::Vector up) { return simd::gelu(gate) * up; });
+            [](simd::Vector gate, simd::Vector up) { return function(gate) * up; });
     });
+}
+
+struct Kernels {
+    ggml_custom_op_t sum, gated;
+    ggml_tensor* (*composed)(ggml_context*, ggml_tensor*);  // ggml's own
+};
+
+Kernels kernels(Activation kind) {
+    switch (kind) {
+        case Activation::gelu_erf:
+            return {compute_sum<simd::gelu_erf>, compute_gated<simd::gelu_erf>, ggml_gelu_erf};
+        case Activation::gelu_quick:
+            return {compute_sum<simd::gelu_quick>, compute_gated<simd::gelu_quick>, ggml_gelu_quick};
+        case Activation::silu:
+            return {compute_sum<simd::silu>, compute_gated<simd::silu>, ggml_silu};
+        case Activation::gelu_tanh:
+            break;
+    }
+    return {compute_sum<simd::gelu_tanh>, compute_gated<simd::gelu_tanh>, ggml_gelu};
 }
 
 ggml_tensor* custom(ggml_context* c, ggml_tensor* a, ggml_tensor* b, ggml_custom_op_t kernel) {
@@ -62,14 +85,16 @@ ggml_tensor* custom(ggml_context* c, ggml_tensor* a, ggml_tensor* b, ggml_custom
 
 }  // namespace
 
-ggml_tensor* gelu_of_sum(ggml_context* c, const Backend& backend, ggml_tensor* x, ggml_tensor* bias) {
-    if (backend.own_kernels()) return custom(c, x, bias, compute_gelu_of_sum);
-    return ggml_gelu(c, ggml_add(c, x, bias));
+ggml_tensor* activated_sum(ggml_context* c, const Backend& backend, Activation kind, ggml_tensor* x,
+                           ggml_tensor* bias) {
+    if (backend.own_kernels()) return custom(c, x, bias, kernels(kind).sum);
+    return kernels(kind).composed(c, ggml_add(c, x, bias));
 }
 
-ggml_tensor* gelu_gated(ggml_context* c, const Backend& backend, ggml_tensor* gate, ggml_tensor* up) {
-    if (backend.own_kernels()) return custom(c, gate, up, compute_gelu_gated);
-    return ggml_mul(c, ggml_gelu(c, ggml_cont(c, gate)), up);
+ggml_tensor* gated(ggml_context* c, const Backend& backend, Activation kind, ggml_tensor* gate,
+                   ggml_tensor* up) {
+    if (backend.own_kernels()) return custom(c, gate, up, kernels(kind).gated);
+    return ggml_mul(c, kernels(kind).composed(c, ggml_cont(c, gate)), up);
 }
 
 }  // namespace hyt::ops
