@@ -159,7 +159,11 @@ class Worker:
             self._ended(reason, retry)
             if not retry:
                 return
-            select.select([self._wake_read], [], [], RETRY_AFTER[min(attempt, len(RETRY_AFTER) - 1)])
+            if select.select([self._wake_read], [], [], RETRY_AFTER[min(attempt, len(RETRY_AFTER) - 1)])[0]:
+                os.read(self._wake_read, 4096)  # one that was left there must not cut every wait short
+            if self._closing:
+                self._ended("it was closed", False)
+                return
             attempt += 1
 
     def _ended(self, reason: str, retry: bool) -> None:

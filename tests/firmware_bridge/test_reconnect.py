@@ -215,3 +215,20 @@ def test_a_listener_that_fails_costs_no_heartbeat(start: Start) -> None:
         link.arm()
         time.sleep(1.0)
         assert link.telemetry().state is State.ARMED
+
+
+def test_while_it_looks_for_a_lost_port_it_takes_no_processor_time_and_can_be_closed(
+    start: Start, cable_to: Callable[[str], Cable]
+) -> None:
+    events: list[Event] = []
+    cable = cable_to(start(lockstep=False, stall_limit_ticks=4000).port)
+    link = Link(cable.port, reconnect=True, on_event=events.append)
+    cable.pull()
+    until(lambda: "disconnected, retrying" in news(events), "the pulled cable was not noticed")
+    before = time.process_time()
+    time.sleep(0.5)
+    assert time.process_time() - before < 0.25
+    began = time.monotonic()
+    link.close()
+    assert time.monotonic() - began < 0.5
+    assert news(events)[-1] == "disconnected, for good"
