@@ -12,14 +12,15 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedType
+from accelerate.utils import DistributedDataParallelKwargs, DistributedType
 from torch.utils.data import DataLoader
 
-from hyt.errors import HytError
+from hyt.errors import HytError, InputError
 from hyt.training.batches import Batches
 from hyt.training.data import Dataset
 from hyt.training.families import family_of
 from hyt.training.hybrid import Composer
+from hyt.training.lora import Lora
 from hyt.training.loss import SmoothedCrossEntropy
 from hyt.training.network import HybridNetwork
 from hyt.training.recipe import Recipe
@@ -55,17 +56,24 @@ def fit(
     read ahead (0: none); data of up to `memory` bytes of images are kept once read.
     """
     torch.set_flush_denormal(True)
-    accelerator = Accelerator()
+    # Some of a vision tower is not used: LLaVA takes the features before the last layer.
+    accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(find_unused_parameters=True)])
     main, sharded = accelerator.is_main_process, accelerator.distributed_type == DistributedType.FSDP
     say: Report = report if main else lambda _: None
     contract, tokenizer = start.contract, start.tokenizer
     parts = data.split()
     fitted = Samples(parts[0], contract, tokenizer, memory)
     held_out = Samples(parts[1], contract, tokenizer, memory) if len(parts[1]) else None
-    family = family_of(start.model.config)
-    composer = Composer(contract, family.image_tokens(start.model.config), recipe.weights, recipe.follow, recipe.packed)
+    lora = Lora(start.model, contract, recipe.lora, recipe.seed) if recipe.lora else None
+    model = lora.model if lora is not None else start.model
+    if lora is not None and sharded:
+        raise InputError(
+            "--lora", expected="all of the model on each device", received="FSDP", remedy="use one of both"
+        )
+    image_tokens = family_of(model.config).image_tokens(model.config)
+    composer = Composer(contract, image_tokens, recipe.weights, recipe.follow, recipe.packed)
     cross_entropy = SmoothedCrossEntropy(ordered_ids(contract, tokenizer), recipe.smoothing)
-    network: Any = HybridNetwork(start.model, cross_entropy, start.action_head).train()
+    network: Any = HybridNetwork(model, cross_entropy, start.action_head).train()
     trained = [parameter for parameter in network.parameters() if parameter.requires_grad]
     parameters = sum(parameter.numel() for parameter in trained)
     adam = torch.optim.AdamW(trained, lr=recipe.learning_rate, betas=(0.9, 0.98), weight_decay=recipe.weight_decay)
@@ -90,13 +98,7 @@ def fit(
         optimizer.zero_grad()
         accelerator.backward(loss)
         norm = float(accelerator.clip_grad_norm_(network.parameters(), recipe.clip))
-        if not math.isfinite(value) or not math.isfinite(norm):
-            raise HytError(
-                f"fit at step {progress.step + 1}",
-                expected="a finite loss and gradient",
-                received=f"loss {value}, gradient norm {norm}",
-                remedy="lower the learning rate and run again: it goes on from the last save",
-            )
+        check_finite(progress.step + 1, value, norm)
         optimizer.step()
         progress = Progress(progress.step + 1, positions, FORGET * progress.loss + (1 - FORGET) * value)
         step, done = progress.step, recipe.spent(progress.step, positions) >= 1
@@ -109,9 +111,24 @@ def fit(
                 errors = validate(network, held_out, composer, accelerator.device, quantised=not sharded)
                 say({"step": step, **errors})
             save(output, network, adam, progress, fixed, write=main)
+            if lora is not None:
+                if not done:
+                    continue
+                lora.merge()
             described = {**vars(progress), **asdict(recipe)}
             write_checkpoint(output, network, contract, tokenizer, described, write=main)
-            accelerator.wait_for_everyone()
+    accelerator.wait_for_everyone()
+
+
+def check_finite(step: int, loss: float, norm: float) -> None:
+    """Raise HytError when the loss or the gradient of a step is no number, before it reaches the weights."""
+    if not math.isfinite(loss) or not math.isfinite(norm):
+        raise HytError(
+            f"fit at step {step}",
+            expected="a finite loss and gradient",
+            received=f"loss {loss}, gradient norm {norm}",
+            remedy="lower the learning rate and run again: it goes on from the last save",
+        )
 
 
 def _over_processes(accelerator: Accelerator, value: float, reduction: str) -> float:

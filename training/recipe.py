@@ -33,6 +33,8 @@ class Recipe:
     """Targets of ordered tokens are Gaussians of this width in tokens."""
     seed: int = 0
     packed: bool = False
+    lora: int = 0
+    """Rank of low-rank adapters to train in place of the decoder's weights, merged at the end; 0: all is trained."""
     weights: Weights = field(default_factory=Weights)
     follow: FollowShares = field(default_factory=FollowShares)
 

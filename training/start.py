@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer
-from transformers import AutoModelForImageTextToText
+from transformers import AutoConfig, AutoModelForImageTextToText
 
 from hyt.errors import CheckpointError, InputError
 from hyt.export.tokenizer_check import check_tokenizer
@@ -70,13 +70,18 @@ def checkpoint_start(path: Path) -> Start:
     return Start(model, contract, Tokenizer.from_file(str(path / "tokenizer.json")), head)
 
 
-def load_model(path: Path) -> Any:
-    """A model of a known family in float32, from safetensors; raises CheckpointError when it cannot be read."""
+def load_model(path: Path, dtype: torch.dtype | str = torch.float32) -> Any:
+    """A model of a known family, from safetensors; `dtype` "auto" keeps its own.
+
+    Raises CheckpointError when it cannot be read or is of another family.
+    """
     try:
-        model = AutoModelForImageTextToText.from_pretrained(path, dtype=torch.float32, use_safetensors=True)
+        family_of(AutoConfig.from_pretrained(path, local_files_only=True))
+        model = AutoModelForImageTextToText.from_pretrained(
+            path, dtype=dtype, use_safetensors=True, local_files_only=True
+        )
     except (OSError, ValueError, RuntimeError, KeyError) as problem:
         raise CheckpointError(f"{path}", expected="a Hugging Face checkpoint", received=str(problem)) from None
-    family_of(model.config)
     # Only "eager" applies the soft-cap in Gemma 2's attention.
     capped = getattr(model.config.get_text_config(), "attn_logit_softcapping", None) is not None
     model.set_attn_implementation("eager" if capped else "sdpa")

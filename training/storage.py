@@ -48,7 +48,7 @@ class Progress:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[Path]:
+def writing(path: Path) -> Iterator[Path]:
     """A fresh folder beside `path` to write in; the files in it then replace those in `path`, one by one."""
     part = path / "part"
     try:
@@ -63,9 +63,9 @@ def _writing(path: Path) -> Iterator[Path]:
     except (OSError, SafetensorError) as problem:
         raise HytError(
             f"{path}",
-            expected="room to save the fit",
+            expected="room to write",
             received=str(problem),
-            remedy="free space and run the same command again: the last save is kept",
+            remedy="free space and run the same command again: what was complete is kept",
         ) from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
@@ -90,7 +90,7 @@ def save(
         tensors[f"weight/{name}"] = weights[name].contiguous()
         tensors |= {f"{moment}/{name}": state[moment].contiguous() for moment in MOMENTS}
     metadata = {"progress": json.dumps(vars(progress)), "recipe": json.dumps(recipe)}
-    with _writing(output / "resume") as part:
+    with writing(output / "resume") as part:
         save_file(tensors, part / "state.safetensors", metadata)
 
 
@@ -150,7 +150,7 @@ def write_checkpoint(
         {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
         for prefix in ("model.", "action_head.")
     )
-    with _writing(output) as part:
+    with writing(output) as part:
         unwrapped(network).model.save_pretrained(part, state_dict=state, safe_serialization=True, max_shard_size="1TB")
         if head:
             save_file({name: weight.contiguous() for name, weight in head.items()}, part / ACTION_HEAD)

@@ -1,8 +1,8 @@
 """Fit a policy from random init or from a checkpoint; goes on where an interrupted fit stopped.
 
 hyt-train fit DATA -o CHECKPOINT [--method hyt|vla|ecot] [--weights A,T,F] [--packed] [--steps N | --positions N]
-              [--init CHECKPOINT | --size small|tiny] [--head tokens|continuous] [--chunk-steps N]
-              [--batch N] [--learning-rate R] [--seed S] [--threads N] ...
+              [--init CHECKPOINT [--lora RANK] | --size small|tiny] [--head tokens|continuous]
+              [--chunk-steps N] [--batch N] [--learning-rate R] [--seed S] [--threads N] ...
 
 On several machines or GPUs: accelerate launch -m hyt.training.cli fit ...
 """
@@ -52,6 +52,7 @@ def add(commands: Commands) -> None:
     budget = parser.add_mutually_exclusive_group()
     budget.add_argument("--steps", type=positive, default=3500, help="optimiser steps (default: %(default)s)")
     budget.add_argument("--positions", type=positive, default=0, help="processed token positions in place of steps")
+    parser.add_argument("--lora", type=int, default=0, metavar="RANK", help="train low-rank adapters (default: all)")
     parser.add_argument("--batch", type=positive, default=32, help="data points a step (default: %(default)s)")
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="highest (default: %(default)s)")
     parser.add_argument("--warm-up", type=float, default=0.05, help="part of the budget (default: %(default)s)")
@@ -95,6 +96,7 @@ def run(options: argparse.Namespace) -> None:
         decay=options.decay,
         seed=options.seed,
         packed=options.packed,
+        lora=options.lora,
         weights=Weights(act, think, follow, options.thought_token, options.action_token),
         follow=FollowShares(*options.follow_shares),
     )

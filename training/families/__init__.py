@@ -6,9 +6,10 @@ from typing import Any
 
 from hyt.errors import CheckpointError
 from hyt.training.families.base import Family
+from hyt.training.families.llava import Llava
 from hyt.training.families.paligemma import PaliGemma
 
-FAMILIES: dict[str, Family] = {family.model_type: family for family in (PaliGemma(),)}
+FAMILIES: dict[str, Family] = {family.model_type: family for family in (PaliGemma(), Llava())}
 """By the `model_type` in config.json."""
 
 

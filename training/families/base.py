@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 import torch
+from tokenizers import Tokenizer
+
+from hyt.errors import CheckpointError
+from hyt.runtime.contract import Segment, TokenSegment
 
 
 class Family(Protocol):
@@ -25,3 +29,18 @@ class Family(Protocol):
 
     def logits(self, model: Any, states: torch.Tensor) -> torch.Tensor:
         """Logits (N, vocab) of hidden states (N, hidden)."""
+
+    def prompt(self, tokenizer: Tokenizer, cameras: list[str], *, state: bool, max_text: int) -> list[Segment]:
+        """The layout of a prefix that is closest to what checkpoints of this family were trained on."""
+
+    def existing_action_ids(self, text_tokens: int, bins: int) -> range:
+        """Ids of rarely used tokens that can stand for action bins; `text_tokens` ids are text."""
+
+
+def tokens(tokenizer: Tokenizer, text: str) -> list[TokenSegment]:
+    """Fixed tokens of a prompt: of one special token, or of a text; raises CheckpointError when there are none."""
+    special = tokenizer.token_to_id(text)
+    ids = [special] if special is not None else tokenizer.encode(text, add_special_tokens=False).ids
+    if not ids:
+        raise CheckpointError("tokenizer.json", expected=f"tokens for {text!r}", received="none")
+    return [TokenSegment(id=id) for id in ids]

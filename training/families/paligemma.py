@@ -5,6 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from tokenizers import Tokenizer
+
+from hyt.runtime.contract import ImageSegment, Segment, StateSegment, TextSegment
+from hyt.training.families.base import tokens
 
 
 class PaliGemma:
@@ -38,3 +42,17 @@ class PaliGemma:
         logits: torch.Tensor = model.lm_head(states)
         cap = getattr(model.config.text_config, "final_logit_softcapping", None)
         return cap * torch.tanh(logits / cap) if cap else logits
+
+    def prompt(self, tokenizer: Tokenizer, cameras: list[str], *, state: bool, max_text: int) -> list[Segment]:
+        """`IMAGES <bos> STATE TEXT newline`, PaliGemma's own order."""
+        return [
+            *(ImageSegment(camera=camera) for camera in cameras),
+            *tokens(tokenizer, "<bos>"),
+            *([StateSegment()] if state else []),
+            TextSegment(max_tokens=max_text),
+            *tokens(tokenizer, "\n"),
+        ]
+
+    def existing_action_ids(self, text_tokens: int, bins: int) -> range:
+        """The ids before V - 4000, V the size of the tokenizer, as public PaliGemma policies take them."""
+        return range(text_tokens - 4000 - bins, text_tokens - 4000)
