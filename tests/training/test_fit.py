@@ -67,7 +67,7 @@ def test_the_checkpoint_is_read_by_transformers_and_carries_its_contract(data: P
 
 def test_a_resumed_fit_ends_where_an_unbroken_one_ends(data: Path, tmp_path: Path) -> None:
     recipe = replace(TINY, warm_up=0.0, decay=1.0)
-    run(data, tmp_path / "whole", recipe, save_every=5)
+    unbroken = run(data, tmp_path / "whole", recipe, save_every=5)
 
     class StoppedError(Exception):
         pass
@@ -78,7 +78,11 @@ def test_a_resumed_fit_ends_where_an_unbroken_one_ends(data: Path, tmp_path: Pat
 
     with pytest.raises(StoppedError):
         run(data, tmp_path / "broken", recipe, save_every=5, report=stop_at_ten)
-    run(data, tmp_path / "broken", recipe, save_every=5)
+    resumed = run(data, tmp_path / "broken", recipe, save_every=5)
+    assert resumed[0]["first_step"] == 5  # stopped behind step 10, before its save
+    losses = {r["step"]: r["loss"] for r in unbroken if "loss" in r}
+    again = {r["step"]: r["loss"] for r in resumed if "loss" in r}
+    assert again == {step: loss for step, loss in losses.items() if step > 5}
     whole, broken = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "broken"))
     assert whole.keys() == broken.keys()
     for key, value in whole.items():

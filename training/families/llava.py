@@ -19,7 +19,7 @@ class Llava:
 
     def image_tokens(self, config: Any) -> int:
         patches = int(config.vision_config.image_size // config.vision_config.patch_size) ** 2
-        return patches + (config.vision_feature_select_strategy == "full")
+        return patches + int(config.vision_feature_select_strategy == "full")
 
     def image_embeddings(self, model: Any, pixels: torch.Tensor) -> torch.Tensor:
         return torch.stack(list(model.model.get_image_features(pixels)))
