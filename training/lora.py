@@ -44,7 +44,9 @@ class Lora:
 def control_ids(contract: Contract) -> list[int]:
     """Ids of tags, the thought's end, actions and state bins."""
     tags, state = contract.modalities, contract.state
-    ids = {tags.act, tags.think, tags.follow, contract.thought.end_id, *contract.action.token_ids}
+    ids = {id for id in (tags.act, tags.think, tags.follow) if id is not None} | set(contract.action.token_ids)
+    if contract.thought is not None:
+        ids.add(contract.thought.end_id)
     if state is not None:
         ids |= set(range(state.first_token_id, state.first_token_id + state.bins))
     return sorted(ids)
