@@ -1,0 +1,73 @@
+"""Fit the gate that says when the policy should think, and put it into the checkpoint.
+
+hyt-train gate CHECKPOINT DATA [--quantization Q] [--decisions N] [--margin M] [--keep K] [--units N] [--seed S]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hyt.training.cli.common import needs, positive, report
+
+if TYPE_CHECKING:
+    from hyt.training.cli.common import Commands
+
+
+def add(commands: Commands) -> None:
+    """Add the subcommand."""
+    parser = commands.add_parser("gate", help="fit the gate that says when the policy should think")
+    parser.add_argument(
+        "checkpoint", type=Path, metavar="CHECKPOINT", help="gets gate.safetensors, gate.json, hyt.json"
+    )
+    parser.add_argument("data", type=Path, metavar="DATA", help="a LeRobotDataset of what experts did")
+    parser.add_argument("--quantization", default="q4_0", help="as which the policy will run (default: %(default)s)")
+    parser.add_argument("--decisions", type=positive, default=6000, help="at most, of the data (default: %(default)s)")
+    parser.add_argument("--margin", type=_share, default=0.05, help="least gain of a thought (default: %(default)s)")
+    parser.add_argument("--keep", type=_share, default=0.95, help="of the best gain, by the threshold (default 0.95)")
+    parser.add_argument("--units", type=positive, default=32, help="hidden units (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the weights (default: %(default)s)")
+    parser.add_argument("--threads", type=positive, default=1, help="(default: %(default)s)")
+    parser.set_defaults(run=run)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Export, let it answer, fit, and write."""
+    try:
+        import torch
+
+        from hyt.training.data import open_dataset
+        from hyt.training.gate import GateRecipe, fit_gate, judge
+        from hyt.training.gate_file import write_gate
+    except ImportError as missing:
+        raise needs("train", missing) from None
+    from hyt.export.exporter import export_bundle
+    from hyt.runtime.policy import load
+
+    torch.set_num_threads(options.threads)
+    recipe = GateRecipe(
+        decisions=options.decisions,
+        margin=options.margin,
+        keep=options.keep,
+        units=options.units,
+        seed=options.seed,
+    )
+    with tempfile.TemporaryDirectory(prefix="hyt-gate-") as scratch:
+        bundle = Path(scratch) / "policy.hyt"
+        export_bundle(options.checkpoint, bundle, quantization=options.quantization, threads=options.threads)
+        with load(bundle, threads=options.threads) as policy:
+            dataset = open_dataset(options.data, chunk_steps=policy.contract.action.steps)
+            judged = judge(policy, dataset, recipe, report)
+    gate = fit_gate(judged, recipe)
+    write_gate(options.checkpoint, gate, {"quantization": options.quantization, **vars(recipe), **gate.measured})
+    report(json.loads((options.checkpoint / "gate.json").read_text(encoding="utf-8")))
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected 0 to 1, received {text}")
+    return value
