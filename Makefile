@@ -4,6 +4,8 @@
 #   make evaluate   held-out episodes, 100 a task: act, think and follow with INT4; INT4 against f32 on 167 more a task
 #   make parity     the core against PyTorch on 1000 observations, f32 and INT4
 #   make bench      timings of the shipped policy and of a random 0.5B-parameter shape
+#   make firmware-check   cppcheck over the firmware;  make firmware-size: its flash, RAM and deepest stack
+#   make fuzz       a coverage-guided fuzzer on the firmware for FUZZ_SECONDS, ten minutes
 #   make policy     collect demonstrations and fit the shipped policy again (over an hour on two cores)
 
 SHELL := /bin/bash
@@ -13,12 +15,14 @@ OUT ?= out
 BIN := $(VENV)/bin
 TASKS := drawer-open-v3,drawer-close-v3,door-open-v3,window-open-v3,window-close-v3,button-press-topdown-v3
 ROBOT := sim:metaworld/$(TASKS)
+FIRMWARE := firmware_bridge/firmware
+FUZZ_SECONDS := 600
 POLICY := policies/metaworld-arm
 PACKAGES := python runtime export firmware_bridge training simulation
 SOURCES := $(shell find $(PACKAGES) csrc -type f -not -path '*/__pycache__/*') CMakeLists.txt pyproject.toml
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-slow lint format evaluate parity bench policy setup setup-dev clean
+.PHONY: run test test-slow lint format firmware-check firmware-size fuzz evaluate parity bench policy setup setup-dev clean
 .DELETE_ON_ERROR:
 
 run: setup $(OUT)/metaworld-arm.hyt/manifest.json
@@ -36,7 +40,7 @@ test: setup-dev
 test-slow: setup-dev
 	$(BIN)/python -m pytest -m slow
 
-lint: setup-dev
+lint: setup-dev firmware-check
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy -p hyt
@@ -46,6 +50,29 @@ format: setup-dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	git ls-files '*.c' '*.h' '*.cpp' '*.cc' | xargs $(BIN)/clang-format -i
+
+# Registers and vectors are members that no code of ours reads.
+firmware-check: $(VENV)/.system
+	cppcheck --quiet --std=c11 --error-exitcode=1 --enable=warning,style,performance,portability --inline-suppr \
+	    --suppress=missingIncludeSystem --suppress=unusedStructMember -I$(FIRMWARE)/core -I$(FIRMWARE)/ports/shared \
+	    $(FIRMWARE)/core $(FIRMWARE)/ports
+
+firmware-size: $(VENV)/.build
+	$(BIN)/cmake -S $(FIRMWARE) -B build/firmware
+	$(BIN)/cmake --build build/firmware
+	for port in stm32f4 qemu; do $(BIN)/python $(FIRMWARE)/stack_usage.py build/firmware $$port || exit; done
+
+# What it finds is left in build/fuzz, and its name is the last line.
+fuzz: $(VENV)/.system
+	.ci/system-packages clang
+	runtime=libclang-rt-$$(clang -dumpversion | cut -d. -f1)-dev; \
+	    if apt-cache show $$runtime >/dev/null 2>&1; then .ci/system-packages $$runtime; fi
+	mkdir -p build/fuzz/corpus
+	clang -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all -Wall -Wextra -Wconversion \
+	    -Wno-unused-function -Werror -I$(FIRMWARE)/core $(FIRMWARE)/core/*.c $(FIRMWARE)/tests/fuzz_firmware.c \
+	    -o build/fuzz/fuzz_firmware
+	build/fuzz/fuzz_firmware build/fuzz/corpus -artifact_prefix=build/fuzz/ -max_total_time=$(FUZZ_SECONDS) \
+	    -max_len=2048 -timeout=10 -print_final_stats=1
 
 evaluate: setup $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/metaworld-arm-f32.hyt/manifest.json
 	$(BIN)/hyt-train evaluate $(OUT)/metaworld-arm.hyt --modes act,think,follow,follow-own \

@@ -1,38 +1,6 @@
 // The firmware as a port sees it: bad configurations, hostile sessions, lost ticks.
-#include <string.h>
+#include "fixture.h"
 
-#include "bytes.h"
-#include "check.h"
-#include "firmware.h"
-
-static int32_t setpoints[HYT_MAX_AXES];
-static bool pressed;
-
-static bool transmit(void* context, const uint8_t* bytes, size_t size) {
-    (void)context;
-    // Every frame that leaves has its delimiters and no other zero.
-    CHECK(size >= 2 && bytes[0] == 0 && memchr(bytes + 1, 0, size - 1) == bytes + size - 1);
-    return true;
-}
-
-static void output(void* context, const int32_t* values, uint8_t axes, bool enabled) {
-    (void)context;
-    (void)enabled;
-    memcpy(setpoints, values, axes * sizeof *values);
-}
-
-static bool emergency_stop(void* context) {
-    (void)context;
-    return pressed;
-}
-
-static bool measure(void* context, int32_t* positions, uint8_t count) {
-    (void)context;
-    for (uint8_t i = 0; i < count; ++i) positions[i] = -i;
-    return true;
-}
-
-static const struct hyt_hal hal = {NULL, transmit, output, emergency_stop, measure};
 static const struct hyt_axis_config axes[2] = {{.name = "x",
                                                 .low = -1000,
                                                 .high = 1000,
@@ -46,32 +14,6 @@ static const struct hyt_config config = {.tick_hz = 1000,
                                          .stop_action = HYT_STOP_ACTION_DECELERATE,
                                          .axis_count = 2,
                                          .axes = axes};
-static struct hyt_firmware firmware;
-
-static void boot(void) {
-    uint8_t axis;
-    pressed = false;
-    CHECK(hyt_firmware_init(&firmware, &config, &hal, &axis) == HYT_CONFIG_OK);
-}
-
-static uint8_t work[HYT_FRAME_SIZE(HYT_MAX_PAYLOAD)];
-static uint8_t encoded[HYT_ENCODED_MAX(HYT_MAX_PAYLOAD)];
-
-static void say(uint8_t type, uint32_t session, uint16_t sequence, const uint8_t* payload,
-                size_t payload_size) {
-    const struct hyt_frame frame = {HYT_PROTOCOL_VERSION, type,    session,     sequence, 0,
-                                    firmware.tick,        payload, payload_size};
-    hyt_firmware_receive(&firmware, encoded, hyt_frame_encode(&frame, work, encoded));
-}
-
-static void connect_and_arm(uint32_t session) {
-    uint8_t schema[4];
-    hyt_put_u32(schema, HYT_SCHEMA_HASH);
-    say(HYT_HELLO, session, 0, schema, sizeof schema);
-    say(HYT_ARM, session, 1, NULL, 0);
-    CHECK(firmware.state == HYT_STATE_ARMED);
-}
-
 static void a_bad_configuration_is_refused_by_name(void) {
     uint8_t axis;
     struct hyt_config bad = config;
@@ -100,7 +42,7 @@ static void a_bad_configuration_is_refused_by_name(void) {
 }
 
 static void late_ticks_are_made_up_for_and_many_trip(void) {
-    boot();
+    boot(&config);
     connect_and_arm(9);
     hyt_firmware_tick(&firmware, 6);
     CHECK(firmware.tick == 6 && firmware.state == HYT_STATE_ARMED);
@@ -112,7 +54,7 @@ static void late_ticks_are_made_up_for_and_many_trip(void) {
 }
 
 static void an_emergency_stop_trips_and_keeps_arming_away(void) {
-    boot();
+    boot(&config);
     connect_and_arm(9);
     pressed = true;
     hyt_firmware_tick(&firmware, 1);
@@ -132,7 +74,7 @@ static void an_emergency_stop_trips_and_keeps_arming_away(void) {
 // firmware.h.
 static void whatever_is_received_the_promises_hold(void) {
     static uint8_t payload[HYT_MAX_PAYLOAD];
-    boot();
+    boot(&config);
     uint32_t session = 1;
     uint16_t sequence = 0;
     uint64_t moved = 0;

@@ -20,7 +20,7 @@ void hyt_board_tick_interrupt(void) {
     ticks = ticks + 1;
 }
 
-static bool wait_for(volatile uint32_t* at, uint32_t mask, uint32_t value) {
+static bool wait_for(const volatile uint32_t* at, uint32_t mask, uint32_t value) {
     for (uint32_t i = 0; i < LONGEST_WAIT; ++i) {
         if ((*at & mask) == value) return true;
     }

@@ -4,12 +4,13 @@
 #include "registers.h"
 #include "uart.h"
 
-extern uint32_t hyt_stack_top;
-extern uint32_t hyt_data_begin;
-extern uint32_t hyt_data_end;
-extern const uint32_t hyt_data_image;
-extern uint32_t hyt_bss_begin;
-extern uint32_t hyt_bss_end;
+// Addresses that link.ld sets.
+extern uint32_t hyt_stack_top[];
+extern uint32_t hyt_data_begin[];
+extern uint32_t hyt_data_end[];
+extern const uint32_t hyt_data_image[];
+extern uint32_t hyt_bss_begin[];
+extern uint32_t hyt_bss_end[];
 
 int main(void);
 void hyt_board_tick_interrupt(void);
@@ -21,9 +22,9 @@ _Noreturn static void on_fault(void) {
 }
 
 _Noreturn static void on_reset(void) {
-    const uint32_t* from = &hyt_data_image;
-    for (uint32_t* to = &hyt_data_begin; to < &hyt_data_end; ++to) *to = *from++;
-    for (uint32_t* to = &hyt_bss_begin; to < &hyt_bss_end; ++to) *to = 0;
+    const uint32_t* from = hyt_data_image;
+    for (uint32_t* to = hyt_data_begin; to != hyt_data_end; ++to) *to = *from++;
+    for (uint32_t* to = hyt_bss_begin; to != hyt_bss_end; ++to) *to = 0;
     (void)main();
     on_fault();
 }
@@ -34,7 +35,7 @@ __attribute__((section(".vectors"), used)) static const struct {
     handler system[15];
     handler interrupts[39];
 } vectors = {
-    &hyt_stack_top,
+    hyt_stack_top,
     {on_reset, on_fault, on_fault, on_fault, on_fault, on_fault, 0, 0, 0, 0, on_fault, on_fault, 0, on_fault,
      hyt_board_tick_interrupt},
     {[38] = hyt_uart_interrupt},
