@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hyt.errors import ChunkRejected, InputError, LinkError
-from hyt.firmware_bridge import AxisConfig, FirmwareConfig, FirmwareProcess, Link, Result, State
+from hyt.firmware_bridge import AxisConfig, FirmwareConfig, FirmwareProcess, Link, QemuFirmware, Result, State
 from hyt.runtime.actions import ActionChunk
 from hyt.runtime.contract import Contract
 from hyt.runtime.observation import Observation, check_observation
@@ -36,6 +36,9 @@ MAX_VELOCITY = METRES_PER_UNIT / CONTROL_STEP
 
 LINK_TIMEOUT_TICKS = 200
 UNDERRUN_TIMEOUT_TICKS = 800
+
+FIRMWARE = {"host": FirmwareProcess, "qemu": QemuFirmware}
+"""What the firmware of a simulated arm can run on."""
 
 _LEAD_TICKS = 8  # a chunk starts this far ahead in real time, so that it arrives before its start
 _PING_TICKS = LINK_TIMEOUT_TICKS // 4
@@ -80,7 +83,8 @@ class SimulatedRobot:
     """One Meta-World task; a `hyt.runtime.robot.Robot`.
 
     make_arm: makes the arm of the task (default: as Meta-World has it).
-    port: a firmware that runs elsewhere in real time; None starts one of its own in lockstep. Raises InputError for an
+    port: a firmware that runs elsewhere in real time; None starts one of its own in lockstep, on what `mcu` says: this
+    computer (`host`) or an emulated microcontroller (`qemu`). Raises InputError for an
     unknown task, or a contract whose cameras, state or actions are not this robot's; LinkError when the firmware cannot
     be reached.
     """
@@ -91,6 +95,7 @@ class SimulatedRobot:
         contract: Contract,
         *,
         port: str | None = None,
+        mcu: str = "host",
         make_arm: Callable[[str], MetaWorldArm] = MetaWorldArm,
     ) -> None:
         self.name = f"sim:metaworld/{task}"
@@ -106,7 +111,7 @@ class SimulatedRobot:
             self._firmware: FirmwareProcess | None = None
             if port is None:
                 config = arm_firmware(self._limits, np.append(self.arm.setpoint, 0.0))
-                self._firmware = stack.enter_context(FirmwareProcess(config, lockstep=True))
+                self._firmware = stack.enter_context(FIRMWARE[mcu](config, lockstep=True))
                 port = self._firmware.port
             self._link = stack.enter_context(Link(port))
             if self._link.info.tick_hz != TICK_HZ:

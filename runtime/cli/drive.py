@@ -58,6 +58,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--threads", type=int, default=0, help="threads of the core (default: all physical cores but one, at most 8)"
     )
     parser.add_argument("--port", help="firmware on this port, in real time (default: an own one, in lockstep)")
+    parser.add_argument(
+        "--mcu",
+        choices=("host", "qemu"),
+        default="host",
+        help="what a simulated arm's own firmware runs on: this computer, or an emulated Cortex-M3 (default host)",
+    )
     parser.add_argument("--decisions", type=_positive, default=200, help="decisions an episode at most (default 200)")
     parser.add_argument("--dry-run", action="store_true", help="serial: show every setpoint, arm and move nothing")
     parser.add_argument("--yes", action="store_true", help="serial: arm without asking")
@@ -89,7 +95,7 @@ def run(options: argparse.Namespace) -> None:
             for name in names:
                 show = partial(console.print, markup=False, highlight=False, soft_wrap=True)
                 with closing(
-                    open_robot(name, policy.contract, options.port, dry_run=options.dry_run, show=show)
+                    open_robot(name, policy.contract, options.port, mcu=options.mcu, dry_run=options.dry_run, show=show)
                 ) as robot:
                     if isinstance(robot, SerialRobot) and not (options.yes or options.dry_run):
                         confirm_arming(robot.where)

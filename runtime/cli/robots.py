@@ -43,11 +43,13 @@ def open_robot(
     contract: Contract,
     port: str | None = None,
     *,
+    mcu: str = "host",
     dry_run: bool = False,
     show: Callable[[str], None] = print,
 ) -> Robot:
     """Open a robot for a policy of this contract; `port` attaches to a firmware that runs elsewhere, in real time.
 
+    `mcu` is what the simulated arm's own firmware runs on: this computer (`host`) or an emulated one (`qemu`).
     A `dry_run` shows every setpoint and moves nothing. Raises MissingDependencyError without the simulator, InputError
     for an unknown task or a robot that does not fit the contract, LinkError when the firmware cannot be reached.
     """
@@ -56,6 +58,8 @@ def open_robot(
 
         if port is not None:
             raise InputError("--port", expected="no port: robot.toml names it", received=port)
+        if mcu != "host":
+            raise InputError("--mcu", expected=f"no choice: a {SERIAL} robot has its own", received=mcu)
         return SerialRobot(Path(name.removeprefix(SERIAL)), contract, dry_run=dry_run, show=show)
     if dry_run:
         raise InputError("--dry-run", expected=f"a {SERIAL} robot", received=name, remedy="a simulated arm may move")
@@ -77,4 +81,4 @@ def open_robot(
             received=str(problem),
             remedy="install the system packages libegl1 libgl1-mesa-dri",
         ) from None
-    return SimulatedRobot(name.removeprefix(SIMULATOR), contract, port=port)
+    return SimulatedRobot(name.removeprefix(SIMULATOR), contract, port=port, mcu=mcu)

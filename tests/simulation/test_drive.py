@@ -50,6 +50,21 @@ def test_a_drive_over_two_tasks_reports_seeds_counts_latencies_and_counters(
         assert robot["firmware"]["ticks"] <= robot["decisions"] * 25 * steps + 2 * 1000
 
 
+def test_a_drive_through_an_emulated_microcontroller_moves_the_arm_as_one_through_this_computer_does(
+    bundle: Path, tmp_path: Path
+) -> None:
+    reports = []
+    for mcu in ("host", "qemu"):
+        path = tmp_path / f"{mcu}.json"
+        command = ["drive", str(bundle), "--robot", ROBOT, "--seed", "900000", "--threads", "1", "--no-view"]
+        assert main([*command, "--mcu", mcu, "--json", str(path)]) == 0
+        reports.append(json.loads(path.read_text())["robots"][0])
+    host, qemu = reports
+    assert qemu["firmware"] == host["firmware"]
+    assert qemu["firmware"]["ticks"] > 1000
+    assert (qemu["decisions"], qemu["successes"]) == (host["decisions"], host["successes"])
+
+
 def test_a_thinking_drive_is_filmed_with_its_thoughts(bundle: Path, tmp_path: Path) -> None:
     folder, path = tmp_path / "film", tmp_path / "think.json"
     command = ["drive", str(bundle), "--robot", ROBOT, "--mode", "think", "--seed", "900000", "--threads", "1"]
