@@ -72,7 +72,12 @@ def test_however_bad_the_wire_the_arm_ends_at_rest_within_its_limits(start: Star
         except (LinkError, ChunkRejected):
             pass  # told in one line; what matters is the arm
     with Link(firmware.port) as link:
-        assert link.telemetry().state in (State.STOPPED, State.DISARMED)
+        came_to_rest = (telemetry := link.telemetry()).tick
+        while telemetry.state not in (State.STOPPED, State.DISARMED) or telemetry.tick < came_to_rest + 25:
+            if telemetry.state is State.STOPPING:
+                came_to_rest = telemetry.tick
+            assert telemetry.state is not State.ARMED
+            telemetry = link.telemetry()
     firmware.close()
     rows = np.loadtxt(trace, delimiter=",", skiprows=1, dtype=np.int64)
     path = rows[:, 5:]
