@@ -2,7 +2,8 @@
 
 hyt-train evaluate CHECKPOINT_OR_BUNDLE... [--modes act,think,gate,follow,follow-own,act-midway,follow-opposite]
                    [--tasks A,B] [--episodes N] [--seeds held-out|validation|paired|study|FIRST]
-                   [--protocol lerobot-mt50] [--quantization f32,q4_0] [--workers N] [--json FILE] [--log FILE]
+                   [--protocol lerobot-mt50] [--quantization f32,q4_0] [--workers N]
+                   [--json FILE] [--log FILE] [--plot FILE]
 """
 
 from __future__ import annotations
@@ -49,6 +50,7 @@ def add(commands: Commands) -> None:
         metavar="FILE",
         help="a line an episode; those in it are not run again (default: beside --json)",
     )
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="success against latency: .svg, .png or .pdf")
     parser.set_defaults(run=run)
 
 
@@ -65,6 +67,7 @@ def run(options: argparse.Namespace) -> None:
     from hyt.runtime.cli.output import check_output, machine, versions, write_json
     from hyt.training.evaluation.entries import open_entries, tasks_known
     from hyt.training.evaluation.log import open_log
+    from hyt.training.evaluation.plot import check_plot, plot_latency
     from hyt.training.evaluation.run import Plan, evaluate
     from hyt.training.evaluation.summary import Group, compare_all
     from hyt.training.evaluation.table import print_results
@@ -84,6 +87,8 @@ def run(options: argparse.Namespace) -> None:
     check_output(options.json)
     log_path = options.log or (options.json.with_suffix(".jsonl") if options.json is not None else None)
     check_output(log_path)
+    check_output(options.plot)
+    check_plot(options.plot)
     with tempfile.TemporaryDirectory(prefix="hyt-evaluate-") as scratch, open_log(log_path) as log:
         entries = open_entries(options.policies, options.quantization.split(","), Path(scratch))
         records = evaluate(
@@ -96,6 +101,8 @@ def run(options: argparse.Namespace) -> None:
     ]
     comparisons = compare_all(groups)
     print_results(Console(), groups, comparisons, protocol)
+    if options.plot is not None:
+        plot_latency(groups, options.plot)
     if options.json is not None:
         result = {
             "command": "evaluate",
