@@ -52,7 +52,7 @@ class ThoughtCounter(Listener):
 
     def decided(self, decision: Decision) -> None:
         """Count a thought, if there was one."""
-        if decision.thought_tokens:
+        if decision.thought_tokens is not None:
             self.tokens.append(decision.thought_tokens)
 
 

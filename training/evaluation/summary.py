@@ -73,8 +73,10 @@ class Group:
         return sum(rates) / len(rates) if rates else 0.0
 
     def latency(self, phase: str) -> Summary | None:
-        """Of all decisions; None where there were none of this phase."""
+        """Of all decisions (of thoughts: those that thought); None where there were none of this phase."""
         values = [ms / 1e3 for record in self.records for ms in record.latency_ms.get(phase, [])]
+        if phase == "thought":
+            values = [value for value in values if value > 0]
         return summarise(values) if values else None
 
     @property

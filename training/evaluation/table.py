@@ -24,6 +24,8 @@ def print_results(
         of_policy = [group for group in groups if group.name == name]
         console.print(success_table(of_policy, protocol))
         console.print(latency_table(of_policy))
+        if (line := gate_line(of_policy)) is not None:
+            console.print(line, highlight=False, soft_wrap=True)
     for comparison in comparisons:
         console.print(comparison_line(comparison), highlight=False, soft_wrap=True)
     for group in groups:
@@ -80,6 +82,23 @@ def latency_table(groups: Sequence[Group]) -> Table:
             "" if base is None else f"{answer.p50_ms / base.p50_ms:.2f}",
         )
     return table
+
+
+def gate_line(groups: Sequence[Group]) -> str | None:
+    """How much of the better mode's success the gate kept, and what always, never and gated thinking cost."""
+    modes = {group.mode: group for group in groups}
+    answers = {mode: modes[mode].latency("policy") for mode in ("act", "think", "gate") if mode in modes}
+    never, always, gated = answers.get("act"), answers.get("think"), answers.get("gate")
+    if never is None or always is None or gated is None:
+        return None
+    better = max(("act", "think"), key=lambda mode: modes[mode].mean)
+    kept = 100 * modes["gate"].mean / modes[better].mean if modes[better].mean else 100.0
+    thinking = modes["gate"].thinking
+    return (
+        f"{groups[0].name}: the gate kept {kept:.1f}% of the success of {better}, the better mode; it thought in "
+        f"{100 * thinking.thoughts / thinking.decisions:.0f}% of the decisions; mean latency {gated.mean_ms:.1f} ms, "
+        f"never thinking {never.mean_ms:.1f} ms, always {always.mean_ms:.1f} ms"
+    )
 
 
 def comparison_line(comparison: Comparison) -> str:

@@ -11,7 +11,7 @@ from rich.console import Console
 from hyt.runtime.statistics import paired_difference, wilson_interval
 from hyt.training.evaluation.log import Record
 from hyt.training.evaluation.summary import Group, compare, compare_all
-from hyt.training.evaluation.table import print_results
+from hyt.training.evaluation.table import gate_line, print_results
 
 
 def record(task: str, seed: int, success: bool, ms: float = 4.0, tokens: int = 0) -> Record:
@@ -69,3 +69,13 @@ def test_the_printed_tables_hold_counts_ratio_and_reasons_in_a_narrow_terminal()
     think = next(line for line in lines if line[:1] == ["think"])
     assert think == ["think", "8.5", "9.0", "8.5", "3.0", "3.0", "9.0", "0.30", "0.5", "100%", "1.89"]
     assert ["other,", "act:", "1", "episodes", "not", "driven", "to", "their", "end:", "unknown", "'peg'"] in lines
+
+
+def test_the_gates_line_says_what_it_kept_how_often_it_thought_and_what_it_cost() -> None:
+    half = [record("a", s, s > 1, 6.0, 9 if s == 1 else 0) for s in (1, 2, 3)] + [record("b", 1, True, 6.0)]
+    line = gate_line([ACT, THINK, Group("arm", "gate", half)])
+    assert line == (
+        "arm: the gate kept 100.0% of the success of act, the better mode; it thought in 25% of the decisions; "
+        "mean latency 6.5 ms, never thinking 4.5 ms, always 8.5 ms"
+    )
+    assert gate_line([ACT, THINK]) is None
