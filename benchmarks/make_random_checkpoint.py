@@ -1,11 +1,12 @@
 """Write a random checkpoint of the size of a real small policy, to measure the runtime on: 0.5B-shape PaliGemma 2.
 
-    python benchmarks/make_random_checkpoint.py CHECKPOINT [--layers N] [--seed S] [--dtype bf16|f16]
-                                                [--head tokens|continuous] [--chunk-steps N]
+    python benchmarks/make_random_checkpoint.py CHECKPOINT [--shape 0.5b|paligemma2-3b] [--layers N] [--seed S]
+                                                [--dtype bf16|f16] [--head tokens|continuous] [--chunk-steps N]
 
 The decoder has the shape of Qwen2.5-0.5B (896 wide, 24 layers, 14 heads of 64, 2 of keys and values, feed-forward 4864,
 151,936 tokens), the image encoder that of SigLIP base (12 layers of 768, 224 pixels, patch 16). Weights are random, so
-its actions mean nothing; its timings are those of any policy of this shape. numpy only, one tensor in memory at a time.
+its actions mean nothing; its timings are those of any policy of this shape. `paligemma2-3b` has the sizes of the
+published PaliGemma 2 3B in shards. numpy only, a block of 4 million weights in memory at a time.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import json
 import shutil
 import struct
 import tempfile
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 from math import prod
 from pathlib import Path
 from typing import Literal
@@ -33,9 +34,11 @@ WORDS = ("open", "close", "the", "drawer", "door", "window", "press", "button", 
 STATE_BINS = ACTION_BINS = 256
 FIRST_STATE = len(SPECIALS) + len(WORDS)
 FIRST_ACTION = FIRST_STATE + STATE_BINS
+BLOCK = 2**22  # weights made at a time
 DIMENSIONS = 7
 HeadKind = Literal["tokens", "continuous"]
 Sizes = Iterable[tuple[str, tuple[int, ...]]]
+Values = Callable[[np.random.Generator, str, tuple[int, ...]], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,15 @@ class Shape:
     vision_heads: int = 12
     image: int = 224
     patch: int = 16
+
+
+SHAPES = {
+    "0.5b": Shape(),
+    "paligemma2-3b": Shape(
+        vocab=257_216, hidden=2304, feed_forward=9216, layers=26, heads=8, kv_heads=4, head_dim=256,
+        vision_hidden=1152, vision_feed_forward=4304, vision_layers=27, vision_heads=16, patch=14,
+    ),
+}  # fmt: skip
 
 
 def tensors(shape: Shape) -> Iterator[tuple[str, tuple[int, ...]]]:
@@ -108,24 +120,58 @@ def head_tensors(shape: Shape, steps: int) -> Iterator[tuple[str, tuple[int, ...
         yield from ((f"{name}.linear.weight", (rows, columns)), (f"{name}.linear.bias", (rows,)))
 
 
-def write_safetensors(path: Path, sizes: Sizes, dtype: str, seed: int) -> int:
+def write_weights(
+    directory: Path,
+    sizes: Sizes,
+    dtype: str,
+    seed: int,
+    shard_bytes: int = 5 * 10**9,
+    values: Values | None = None,
+) -> int:
+    """Stream random weights into one safetensors file, or shards with an index; returns the number of parameters.
+
+    values: float32 weights of a block of rows; memory is bounded by a block.
+    """
+    shards: list[list[tuple[str, tuple[int, ...]]]] = [[]]
+    filled = 0
+    for name, size in sizes:
+        count = 2 * prod(size)
+        if shards[-1] and filled + count > shard_bytes:
+            shards.append([])
+            filled = 0
+        shards[-1].append((name, size))
+        filled += count
+    files = ["model.safetensors"]
+    if len(shards) > 1:
+        files = [f"model-{i + 1:05}-of-{len(shards):05}.safetensors" for i in range(len(shards))]
+        weight_map = {name: file for file, shard in zip(files, shards, strict=True) for name, _ in shard}
+        (directory / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    return sum(
+        write_safetensors(directory / file, shard, dtype, seed + i, values)
+        for i, (file, shard) in enumerate(zip(files, shards, strict=True))
+    )
+
+
+def write_safetensors(path: Path, sizes: Sizes, dtype: str, seed: int, values: Values | None = None) -> int:
     """Stream random weights into a safetensors file; returns the number of parameters."""
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    offset = parameters = 0
     sizes = list(sizes)
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    offset = 0
     for name, size in sizes:
         count = prod(size)
         header[name] = {"dtype": dtype.upper(), "shape": size, "data_offsets": [offset, offset + 2 * count]}
         offset += 2 * count
-        parameters += count
     text = json.dumps(header).encode()
     text += b" " * (-len(text) % 8)
     random = np.random.default_rng(seed)
     with path.open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)
         for name, size in sizes:
-            file.write(_encode(_values(random, name, size), dtype))
-    return parameters
+            step = max(1, BLOCK // prod(size[1:]))
+            for first in range(0, size[0], step):
+                block = (min(step, size[0] - first), *size[1:])
+                file.write(_encode((values or _values)(random, name, block), dtype))
+    return offset // 2
 
 
 def _values(random: np.random.Generator, name: str, size: tuple[int, ...]) -> np.ndarray:
@@ -275,17 +321,20 @@ def write_checkpoint(
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description="Write a random 0.5B-shape checkpoint to measure on.")
+    parser = argparse.ArgumentParser(description="Write a random checkpoint of a true shape to measure on.")
     parser.add_argument("checkpoint", type=Path)
-    parser.add_argument("--layers", type=int, default=Shape.layers, help="decoder layers (default 24)")
+    parser.add_argument("--shape", choices=SHAPES, default="0.5b", help="sizes (default: %(default)s)")
+    parser.add_argument("--layers", type=int, help="decoder layers (default: those of the shape)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--dtype", choices=("bf16", "f16"), default="bf16")
     parser.add_argument("--head", choices=("tokens", "continuous"), default="tokens")
     parser.add_argument("--chunk-steps", type=int, default=1, help="steps of a chunk (default 1)")
     options = parser.parse_args()
+    shape = SHAPES[options.shape]
+    shape = replace(shape, layers=options.layers or shape.layers)
     parameters = write_checkpoint(
         options.checkpoint,
-        Shape(layers=options.layers),
+        shape,
         dtype=options.dtype,
         seed=options.seed,
         head=options.head,

@@ -27,8 +27,10 @@ class Prompt:
         self._tokenizer = tokenizer
         self._segment = contract.text_segment()
         added = tokenizer.get_added_tokens_decoder()
-        self._control = {*contract.modalities.named().values(), *contract.action.token_ids}
-        self._control.update(id for id, token in added.items() if token.special)
+        self._control = {*contract.action.token_ids, *(id for id, token in added.items() if token.special)}
+        tags = contract.modalities.named()
+        if len(tags) > 1:  # a lone act is the prompt's last token, which any text may hold: OpenVLA's is a space
+            self._control.update(tags.values())
         self._end = None if contract.thought is None else contract.thought.end_id
         if self._end is not None:
             self._control.add(self._end)

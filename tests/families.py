@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class Case:
     encode: Callable[[Images], torch.Tensor]
     language: Any
     bidirectional: bool = False
+    parameters: dict[str, torch.Tensor] = field(default_factory=dict)  # by their names in the checkpoint; not copies
 
     def logits(self, images: Images, layout: Sequence[int], tokens: Sequence[int]) -> NDArray[np.float32]:
         """float32 (len(tokens), vocabulary): teacher-forced logits at each of `tokens` behind the prefix."""
@@ -78,7 +79,7 @@ def write_paligemma(path: Path, shape: Shape = SMALL, seed: int = 0) -> Case:
         # Already divided by the root of the width, which the decoder multiplies all embeddings by.
         return model.model.get_image_features(_pixels(images, (0.5,) * 3, (0.5,) * 3)).flatten(0, 1)
 
-    return Case(path, encode, language, bidirectional=True)
+    return Case(path, encode, language, bidirectional=True, parameters=_saved(model))
 
 
 def write_llava(
@@ -116,7 +117,7 @@ def write_llava(
         )
         return torch.cat(list(features))
 
-    return Case(path, encode, language)
+    return Case(path, encode, language, parameters=_saved(model))
 
 
 def randomise(model: nn.Module, seed: int) -> None:
@@ -181,9 +182,8 @@ def _language(kind: Any, model: Any) -> Any:
     config = model.config.text_config
     language = kind(config)
     language.set_attn_implementation("eager")
-    language.model.load_state_dict(model.model.language_model.state_dict())
-    with torch.no_grad():
-        language.lm_head.weight.copy_(model.lm_head.weight)
+    language.model, language.lm_head = model.model.language_model, model.lm_head
+    language.set_attn_implementation("eager")
     return language.eval()
 
 
@@ -193,19 +193,21 @@ def _round(model: nn.Module, dtype: str) -> None:
             value.copy_(value.to(getattr(torch, dtype)))
 
 
+def _saved(model: Any) -> dict[str, torch.Tensor]:
+    """The model's own tensors by the names that transformers saves them under."""
+    state = {legacy_name(name): value for name, value in model.state_dict().items()}
+    state = {("language_model.lm_head.weight" if name == "lm_head.weight" else name): v for name, v in state.items()}
+    if model.config.text_config.tie_word_embeddings:
+        state.pop("language_model.lm_head.weight")
+    return {name: value for name, value in state.items() if not name.endswith("position_ids")}
+
+
 def _save_hybrid(
     path: Path, model: Any, shape: Shape, mean: Sequence[float], std: Sequence[float], dtype: str = "float32"
 ) -> None:
     """As transformers saves it, with a hyt.json and a tokenizer of `checkpoints`."""
     path.mkdir(parents=True)
-    state = {
-        legacy_name(name): value.detach().to(getattr(torch, dtype)).clone()
-        for name, value in model.state_dict().items()
-    }
-    state = {("language_model.lm_head.weight" if name == "lm_head.weight" else name): v for name, v in state.items()}
-    if model.config.text_config.tie_word_embeddings:
-        state.pop("language_model.lm_head.weight")
-    state = {name: value for name, value in state.items() if not name.endswith("position_ids")}
+    state = {name: value.detach().to(getattr(torch, dtype)).clone() for name, value in _saved(model).items()}
     save_file(state, str(path / "model.safetensors"), metadata={"format": "pt"})
     (path / "config.json").write_text(json.dumps(model.config.to_dict()))
     make_tokenizer(shape).save(str(path / "tokenizer.json"))

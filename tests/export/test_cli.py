@@ -160,3 +160,9 @@ def test_an_error_of_ours_is_one_line_with_its_exit_code(tmp_path: Path, capfd: 
     assert out == ""
     assert err.startswith("hyt-export: ")
     assert err.count("\n") == 1
+
+
+def test_the_families_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--list-families"]) == 0
+    names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert names == ["paligemma", "paligemma2", "openvla", "minivla", "llava"]
