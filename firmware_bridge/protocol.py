@@ -24,6 +24,9 @@ from hyt.firmware_bridge.messages import (
     parse_welcome,
 )
 
+# How many times the first wait a request waits at most before it is sent again.
+MOST_PATIENCE = 4
+
 
 @dataclass(frozen=True)
 class Refusal:
@@ -47,6 +50,7 @@ class Request:
     sequence: int  # of the last command when it was made: a command's own number
     first_sent: float | None = None
     last_sent: float = 0.0
+    sendings: int = 0
     size: int = 0  # bytes on the wire
     resend_at: float = 0.0
 
@@ -140,7 +144,9 @@ class HostProtocol:
 
     def resend(self, now: float) -> float | None:
         """Sends again what waits too long for its answer; returns when to call it again, None for never."""
-        waiting = self._waiting()
+        # Of the commands the oldest alone: the firmware keeps none that is ahead of a lost one, but none may be lost.
+        commands = [r for r in self._commands.values() if r.first_sent is not None][:1]
+        waiting = [*self._queries.values(), *commands]
         for request in waiting:
             if now >= request.resend_at:
                 self._transmit(request, now)
@@ -243,8 +249,11 @@ class HostProtocol:
         frame = Frame(request.key[0], self.session, request.sequence, heard, self._heard_tick, request.payload)
         data = encode_frame(frame, self.schema)
         request.size = len(data)
-        # A slow wire is no lost frame: what stands in front of this one is sent before it.
-        request.resend_at = now + self.resend_after + self.line_time()
+        # A slow wire is no lost frame: what stands in front of this one is sent before it. The third time and later it
+        # waits longer, or a wire slower than we know would be filled with what is on its way already.
+        patience = self.resend_after * min(max(request.sendings, 1), MOST_PATIENCE)
+        request.sendings += 1
+        request.resend_at = now + patience + self.line_time()
         if first:
             self._outgoing.appendleft(data)
         else:

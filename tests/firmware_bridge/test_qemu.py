@@ -7,13 +7,24 @@ import signal
 import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from hyt.errors import InputError
-from hyt.firmware_bridge import AxisConfig, FirmwareConfig, FirmwareProcess, Link, LinkError, QemuFirmware, State, Trip
+from hyt.firmware_bridge import (
+    AxisConfig,
+    ChunkRejected,
+    FirmwareConfig,
+    FirmwareProcess,
+    Link,
+    LinkError,
+    QemuFirmware,
+    State,
+    Trip,
+)
 
 LIMITED = [
     AxisConfig("a", "m", -1, 1, 0.8, 6.0, "linear"),
@@ -78,6 +89,22 @@ def test_a_bad_configuration_and_a_missing_image_are_one_line(image: Path, tmp_p
     with pytest.raises((InputError, LinkError)) as caught:
         QemuFirmware(FirmwareConfig(LIMITED), lockstep=True, program=tmp_path / "none.elf")
     assert "\n" not in str(caught.value)
+
+
+def test_a_host_that_fills_the_window_with_the_largest_chunks_is_answered_without_a_lost_byte(image: Path) -> None:
+    config = FirmwareConfig(LIMITED, tick_hz=400, link_timeout_ticks=4000)
+    with QemuFirmware(config, lockstep=False, program=image) as firmware, Link(firmware.port, timeout=20.0) as link:
+        points = np.zeros((link.info.max_points // 3, 3))
+
+        def refused(_: int) -> str:
+            with pytest.raises(ChunkRejected) as caught:
+                link.send_chunk(0, 1, points)
+            return caught.value.reason
+
+        with ThreadPoolExecutor(4) as pool:
+            assert set(pool.map(refused, range(12))) == {"NOT_ARMED"}
+        counters = link.telemetry().counters
+        assert counters["bad_crc"] + counters["bad_framing"] + counters["receive_errors"] == 0
 
 
 def test_in_real_time_a_frozen_microcontroller_trips_when_it_goes_on(image: Path) -> None:

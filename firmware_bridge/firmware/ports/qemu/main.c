@@ -99,11 +99,8 @@ static int read_arguments(char** arguments) {
 
 static void receive(void) {
     uint8_t bytes[256];
-    size_t count;
-    while ((count = hyt_uart_read(HYT_UART_LINK, bytes, sizeof bytes)) > 0) {
-        hyt_firmware_receive(&firmware, bytes, count);
-    }
-    hyt_firmware_lost(&firmware, hyt_uart_lost(HYT_UART_LINK));
+    const size_t count = hyt_uart_read(HYT_UART_LINK, bytes, sizeof bytes);
+    hyt_firmware_receive(&firmware, bytes, count);
 }
 
 static void obey(const char* line) {

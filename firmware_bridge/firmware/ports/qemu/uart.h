@@ -1,4 +1,5 @@
-// The PL011 UARTs of the LM3S6965: bytes in through a ring that an interrupt fills, bytes out at once.
+// The PL011 UARTs of the LM3S6965: bytes in through a ring that an interrupt fills, bytes out at once. No
+// byte is lost: while ring and FIFO are full, the emulator holds the sender back.
 #ifndef HYT_QEMU_UART_H
 #define HYT_QEMU_UART_H
 
@@ -16,9 +17,6 @@ void hyt_uart_open(enum hyt_uart uart);
 
 // Moves at most `size` bytes that have arrived to `bytes`; returns how many.
 size_t hyt_uart_read(enum hyt_uart uart, uint8_t* bytes, size_t size);
-
-// Bytes that the ring had no room for since the last call.
-uint32_t hyt_uart_lost(enum hyt_uart uart);
 
 // Whether bytes wait in the ring.
 int hyt_uart_pending(enum hyt_uart uart);
