@@ -18,6 +18,7 @@ import numpy as np
 
 from hyt.errors import InputError, LinkError
 from hyt.firmware_bridge.constants import MICRO
+from hyt.firmware_bridge.guard import Guard
 from hyt.firmware_bridge.messages import Array
 
 PROGRAM = "hyt-firmware-host"
@@ -99,10 +100,10 @@ def configuration_arguments(
 class FirmwareProcess:
     """Runs the firmware until `close`; `port` is the path of its serial port.
 
-    In lockstep ticks pass in `advance` and nowhere else, and the program ends with this process. In real time it goes
-    on by the clock as a microcontroller would, until `close` or SIGTERM, even when this process is killed; its clock
-    runs `clock_ppm` millionths too fast. `trace` names a CSV file with one line per tick. Raises InputError for a
-    configuration that the firmware refuses and LinkError when it does not start.
+    In lockstep ticks pass in `advance` and nowhere else. In real time they pass by the clock as a microcontroller's
+    would, which runs `clock_ppm` millionths too fast. In either the program ends with this process, even by kill -9.
+    `trace` names a CSV file with one line per tick. Raises InputError for a configuration that the firmware refuses
+    and LinkError when it does not start.
     """
 
     def __init__(
@@ -140,6 +141,7 @@ class FirmwareProcess:
                 start_new_session=True,
                 pass_fds=keep,
             )
+            self._guard = None if self._ends_with_input() else Guard(self._process.pid)
         except OSError as error:
             raise LinkError(self._name, expected="it to start", received=str(error), remedy=remedy) from error
         assert self._process.stdin is not None
@@ -194,6 +196,7 @@ class FirmwareProcess:
         if not self._ends_with_input():
             self._process.terminate()
         self._process.stdin.close()
+        self._dismiss_guard()
         code = self._process.wait(timeout=10)
         errors = self._read_errors()
         if code != 0:
@@ -201,6 +204,10 @@ class FirmwareProcess:
 
     def _ends_with_input(self) -> bool:
         return self._lockstep
+
+    def _dismiss_guard(self) -> None:
+        if self._guard is not None:
+            self._guard.dismiss()
 
     def _boot(self) -> str:
         """Waits until the firmware is ready; returns its port."""
@@ -228,6 +235,7 @@ class FirmwareProcess:
             return stream.read().decode(errors="replace").strip()
 
     def _refused(self) -> InputError:
+        self._dismiss_guard()
         self._process.wait(timeout=10)
         assert self._process.stdin is not None
         self._process.stdin.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -109,19 +110,35 @@ def test_the_trace_has_one_line_per_tick(start: Start, tmp_path: Path) -> None:
     ]
 
 
-def test_a_lockstep_program_does_not_outlive_its_simulator(program: Path) -> None:
+@pytest.mark.parametrize("lockstep", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "program"), [("FirmwareProcess", "hyt-firmware-host"), ("QemuFirmware", "hyt-firmware-qemu.elf")]
+)
+def test_a_program_does_not_outlive_the_process_that_started_it_when_that_is_killed(
+    build: Path, kind: str, program: str, lockstep: bool
+) -> None:
     code = (
         "import os, sys; from pathlib import Path; from hyt.firmware_bridge import *;"
         "config = FirmwareConfig([AxisConfig('x', 'm', -1, 1, 0, 0)]);"
-        "fw = FirmwareProcess(config, lockstep=True, program=Path(sys.argv[1]));"
+        f"fw = {kind}(config, lockstep={lockstep}, program=Path(sys.argv[1]));"
         "print(fw.pid, flush=True); os.kill(os.getpid(), 9)"
     )
-    done = subprocess.run([sys.executable, "-c", code, str(program)], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", code, str(build / program)], capture_output=True, text=True)
     pid = int(done.stdout)
     deadline = time.monotonic() + 10
     while Path(f"/proc/{pid}/exe").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_a_program_outlives_the_thread_that_started_it(start: Start) -> None:
+    firmware: list[FirmwareProcess] = []
+    thread = threading.Thread(target=lambda: firmware.append(start(lockstep=False)))
+    thread.start()
+    thread.join()
+    time.sleep(0.2)
+    with Link(firmware[0].port) as link:
+        assert link.telemetry().tick > 0
 
 
 @pytest.mark.parametrize("lockstep", [True, False])
