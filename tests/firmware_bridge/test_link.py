@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -233,6 +234,25 @@ def test_after_an_unanswered_command_only_stop_and_ping_go_on(start: Start) -> N
         time.sleep(0.2)
         assert link.stop().state is State.STOPPED
         link.close()
+
+
+def test_stop_passes_what_waits_in_the_link_and_in_the_driver(start: Start) -> None:
+    firmware = start(lockstep=False, link_timeout_ticks=40000, stall_limit_ticks=40000)
+    with Link(firmware.port, timeout=20.0) as link, ThreadPoolExecutor(5) as pool:
+        points = np.zeros((link.info.max_points // 2, 2))
+        os.kill(firmware.pid, signal.SIGSTOP)  # so that nothing of what is sent leaves this computer
+        chunks = [pool.submit(link.send_chunk, 0, 1, points) for _ in range(4)]
+        time.sleep(0.5)
+        stop = pool.submit(link.stop)
+        time.sleep(0.2)
+        os.kill(firmware.pid, signal.SIGCONT)
+        # A pseudo-terminal takes back all but the 4095 bytes that its reader's side has already.
+        heard_before_stop = stop.result().counters["chunks_rejected"]
+        assert heard_before_stop <= 1
+        for chunk in chunks:
+            with pytest.raises(ChunkRejected, match=r"NOT_ARMED|LATCHED"):
+                chunk.result()
+        assert link.telemetry().counters["chunks_rejected"] == 4
 
 
 def test_a_hundred_hosts_after_one_another_find_the_same_firmware(start: Start) -> None:
