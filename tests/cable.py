@@ -8,19 +8,14 @@ import pty
 import select
 import threading
 import tty
-from collections.abc import Callable
 from pathlib import Path
 
 
 class Cable:
-    """`port` is the path that a host opens; it is there while the cable is plugged in.
+    """`port` is the path that a host opens; it is there while the cable is plugged in. proxy.py has the bad wires."""
 
-    `damage` is what the wire does to each piece of bytes that goes over it, in either direction.
-    """
-
-    def __init__(self, folder: Path, firmware_port: str, damage: Callable[[bytes], bytes] = lambda data: data) -> None:
+    def __init__(self, folder: Path, firmware_port: str) -> None:
         self.port = str(folder / "ttyCable")
-        self._damage = damage
         self._thread: threading.Thread | None = None
         self._stop_read, self._stop_write = os.pipe()
         self.plug(firmware_port)
@@ -55,7 +50,7 @@ class Cable:
                 break
             with contextlib.suppress(OSError):
                 for end in ready:
-                    os.write(ends[end], self._damage(os.read(end, 4096)))
+                    os.write(ends[end], os.read(end, 4096))
         os.unlink(self.port)
         for end in (near, slave, far):
             os.close(end)

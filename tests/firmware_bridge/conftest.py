@@ -6,7 +6,6 @@ import os
 import select
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,8 +16,6 @@ from tools import tool
 from hyt.firmware_bridge import AxisConfig, FirmwareConfig, FirmwareProcess, QemuFirmware
 from hyt.firmware_bridge.codec import Frame, FrameDecoder, encode_frame
 from hyt.firmware_bridge.constants import HELLO, SCHEMA_HASH, MessageType
-
-sys.path.insert(0, str(Path(__file__).parent))  # the tests here share cable.py
 
 FIRMWARE = Path(__file__).resolve().parents[2] / "firmware_bridge" / "firmware"
 

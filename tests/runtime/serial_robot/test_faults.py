@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
-import importlib.util
-import random
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cable import Cable
+from proxy import Proxy
 from robots import POLICY, chunk_of, contract, gantry_text, write_robot
 
 import hyt.runtime.serial_robot.robot as serial_robot
@@ -27,44 +29,27 @@ ABSOLUTE = {name: {"semantics": "absolute", "relative_to": "none"} for name in (
 LIMITS = {"x": (-0.5, 0.5), "y": (0.4, 1.0), "z": (0.0, 0.5), "gripper": (-1.0, 1.0)}
 
 
-def load_cable() -> Any:
-    path = Path(__file__).parents[2] / "firmware_bridge" / "cable.py"
-    spec = importlib.util.spec_from_file_location("cable", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module.Cable
-
-
 @pytest.fixture
-def gantry(tmp_path: Path) -> Iterator[Callable[..., tuple[FirmwareProcess, Any]]]:
-    """Starts the gantry's firmware and writes a robot.toml for the port that it, or a wire to it, has."""
-    started: list[FirmwareProcess] = []
-    cables: list[Any] = []
+def gantry(tmp_path: Path) -> Iterator[Callable[..., FirmwareProcess]]:
+    """Starts the gantry's firmware and writes a robot.toml for its port."""
+    with contextlib.ExitStack() as stack:
 
-    def start(damage: Callable[[bytes], bytes] | None = None, **changes: str) -> tuple[FirmwareProcess, Any]:
-        def text(port: str) -> str:
-            described = gantry_text(port)
+        def start(**changes: str) -> FirmwareProcess:
+            text = gantry_text("virtual:")
             for before, after in changes.items():
-                described = described.replace(f"{before} = ", f"{before} = {after} # ", 1)
-            return described
+                text = text.replace(f"{before} = ", f"{before} = {after} # ", 1)
+            config = read_description(write_robot(tmp_path, text)).firmware_config()
+            process = stack.enter_context(FirmwareProcess(config, lockstep=False, trace=tmp_path / "trace.csv"))
+            rewire(tmp_path, process.port)
+            return process
 
-        config = read_description(write_robot(tmp_path, text("virtual:"))).firmware_config()
-        process = FirmwareProcess(config, lockstep=False, trace=tmp_path / "trace.csv")
-        started.append(process)
-        port = process.port
-        if damage is not None:
-            cables.append(load_cable()(tmp_path, port, damage))
-            port = cables[-1].port
-        write_robot(tmp_path, text(port))
-        return process, cables[-1] if cables else None
+        yield start
 
-    yield start
-    for cable in cables:
-        cable.pull()
-    for process in started:
-        process.close()
+
+def rewire(folder: Path, port: str) -> None:
+    """Make the described robot that of another port."""
+    path = folder / "robot.toml"
+    path.write_text(re.sub(r'^device = ".*"', f'device = "{port}"', path.read_text(), flags=re.MULTILINE))
 
 
 def traced(folder: Path) -> list[dict[str, int]]:
@@ -90,39 +75,31 @@ def stopped_within_limits(folder: Path, seconds: float = 10.0) -> Trip:
 
 @pytest.mark.parametrize("seed", [1, 2])
 def test_under_twenty_percent_damage_a_drive_ends_safely(gantry: Any, tmp_path: Path, seed: int) -> None:
-    dice = random.Random(seed)
-
-    def damage(data: bytes) -> bytes:
-        if dice.random() >= 0.2 or not data:
-            return data
-        place = dice.randrange(len(data))
-        kind = dice.randrange(4)
-        flipped = bytes([data[place] ^ 1 << dice.randrange(8)])
-        return [data[:place] + flipped + data[place + 1 :], b"", data[:place], data[:place] + b"\x55" + data[place:]][
-            kind
-        ]
-
-    gantry(damage)
+    firmware = gantry()
     of = contract(dimensions=ABSOLUTE)
     done, reason = 0, ""
-    try:
-        robot = SerialRobot(tmp_path / "robot.toml", of)
+    with Proxy(firmware.port, seed=seed, damage=0.2) as wire:
+        rewire(tmp_path, wire.near)
         try:
-            robot.reset(0)
-            for index in range(12):
-                robot.execute(chunk_of(of, [[0.05 * (index % 2), 0.6, 0.2, 1.0]]))
-                done += 1
-        finally:
-            robot.close()
-    except HytError as problem:
-        reason = str(problem)
+            robot = SerialRobot(tmp_path / "robot.toml", of)
+            try:
+                robot.reset(0)
+                for index in range(12):
+                    robot.execute(chunk_of(of, [[0.05 * (index % 2), 0.6, 0.2, 1.0]]))
+                    done += 1
+            finally:
+                robot.close()
+        except HytError as problem:
+            reason = str(problem)
+        assert sum(count for fault, count in wire.to_firmware.done.items() if fault != "none") > 0
     assert done == 12 or reason
     assert "\n" not in reason
     stopped_within_limits(tmp_path)
 
 
 def test_a_drive_whose_cable_is_pulled_ends_and_the_arm_stops_by_itself(gantry: Any, tmp_path: Path) -> None:
-    _, cable = gantry(lambda data: data)
+    cable = Cable(tmp_path, gantry().port)
+    rewire(tmp_path, cable.port)
     of = contract(step_time=20.0)
     robot = SerialRobot(tmp_path / "robot.toml", of)
     try:
@@ -173,7 +150,7 @@ def test_a_late_chunk_of_absolute_values_is_sent_once_more_and_one_of_deltas_end
 
 
 def test_a_drive_that_is_killed_leaves_an_arm_that_stops_by_itself(gantry: Any, tmp_path: Path) -> None:
-    firmware, _ = gantry()
+    firmware = gantry()
     export_bundle(POLICY, tmp_path / "arm.hyt", threads=1)
     robot = f"serial:{tmp_path / 'robot.toml'}"
     command = [sys.executable, "-m", "hyt.runtime.cli", "drive", str(tmp_path / "arm.hyt"), "--robot", robot]
