@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import signal
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import proxy
 import pytest
 from ports import both
 from proxy import FAULTS, Damage, Proxy, split_frames
@@ -25,6 +30,20 @@ def test_the_same_seed_does_the_same_damage_and_no_damage_changes_nothing() -> N
     first, again, other = (Damage(seed, 0.5) for seed in (1, 1, 2))
     assert first.pieces(stream) == again.pieces(stream) != other.pieces(stream)
     assert set(first.done) == {*FAULTS, "none"}
+
+
+def test_by_hand_it_names_its_port_and_says_at_the_end_what_it_did(start: Start) -> None:
+    firmware = start(lockstep=False, stall_limit_ticks=4000)
+    command = [sys.executable, proxy.__file__, firmware.port, "--damage", "0.5", "--faults", "lose", "--seed", "7"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        near = process.stdout.readline().strip()
+        with Link(near, timeout=20.0) as link:
+            link.telemetry()
+        process.send_signal(signal.SIGINT)
+        said = process.stdout.read()
+    assert process.returncode == 0
+    assert re.search(r"to the firmware: \{.*'lose': \d", said)
 
 
 @both
