@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 os.environ.setdefault("MUJOCO_GL", "egl")  # whichever test file imports mujoco first
+# A shell's background job starts with interrupts ignored, and so would the programs that the tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+settings.register_profile("any machine", deadline=None)  # a busy one is no slower an algorithm
+settings.load_profile("any machine")
 
 if TYPE_CHECKING:
     from checkpoints import Checkpoint
