@@ -6,7 +6,7 @@
 #   make bench      timings of the shipped policy and of a random 0.5B-parameter shape
 #   make firmware-check   cppcheck over the firmware;  make firmware-size: its flash, RAM and deepest stack
 #   make fuzz       a coverage-guided fuzzer on the firmware for FUZZ_SECONDS, ten minutes
-#   make policy     collect demonstrations and fit the shipped policy again (over an hour on two cores)
+#   make policy     collect demonstrations and fit the shipped policy again (hours on two cores)
 
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -14,6 +14,8 @@ VENV ?= .venv
 OUT ?= out
 BIN := $(VENV)/bin
 TASKS := drawer-open-v3,drawer-close-v3,door-open-v3,window-open-v3,window-close-v3,button-press-topdown-v3
+MORE_TASKS := reach-v3,push-v3,pick-place-v3
+PACKED := --packed --weights 0.4,0.4,0.2
 ROBOT := sim:metaworld/$(TASKS)
 FIRMWARE := firmware_bridge/firmware
 FUZZ_SECONDS := 600
@@ -75,10 +77,14 @@ fuzz: $(VENV)/.system
 	    -max_len=2048 -timeout=10 -print_final_stats=1
 
 evaluate: setup $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/metaworld-arm-f32.hyt/manifest.json
-	$(BIN)/hyt-train evaluate $(OUT)/metaworld-arm.hyt --modes act,think,follow,follow-own \
+	$(BIN)/hyt-train evaluate $(OUT)/metaworld-arm.hyt --modes act,think,gate,follow,follow-own --tasks $(TASKS) \
 	    --json $(OUT)/evaluate.json
+	$(BIN)/hyt-train evaluate $(OUT)/metaworld-arm.hyt --modes act,think --tasks $(MORE_TASKS) \
+	    --json $(OUT)/evaluate-more.json
 	$(BIN)/hyt-train evaluate $(OUT)/metaworld-arm-f32.hyt $(OUT)/metaworld-arm.hyt --modes act --seeds paired \
-	    --json $(OUT)/evaluate-paired.json
+	    --tasks $(TASKS) --json $(OUT)/evaluate-paired.json
+	$(BIN)/hyt-train evaluate $(OUT)/metaworld-arm.hyt --modes act-midway,follow-opposite --json $(OUT)/opposite.json
+	$(BIN)/hyt-train evaluate $(OUT)/metaworld-arm.hyt --protocol lerobot-mt50 --json $(OUT)/mt50.json
 
 parity: setup-dev $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/metaworld-arm-f32.hyt/manifest.json
 	$(BIN)/python benchmarks/parity.py $(POLICY) $(OUT)/metaworld-arm-f32.hyt
@@ -90,7 +96,12 @@ bench: setup $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/random-0.5b.hyt/manif
 
 policy: setup-dev
 	$(BIN)/hyt-train collect $(OUT)/data --episodes 350
-	$(BIN)/hyt-train fit $(OUT)/data -o $(OUT)/policy
+	$(BIN)/hyt-train fit $(OUT)/data -o $(OUT)/first $(PACKED) --steps 3500
+	$(BIN)/hyt-export $(OUT)/first -o $(OUT)/first.hyt --force
+	$(BIN)/hyt-train collect $(OUT)/data --policy $(OUT)/first.hyt --modes act,think --episodes 160
+	$(BIN)/hyt-train fit $(OUT)/data -o $(OUT)/policy --init $(OUT)/first $(PACKED) --steps 4000 \
+	    --learning-rate 8e-4 --warm-up 0.02 --decay 0.98
+	$(BIN)/hyt-train gate $(OUT)/policy $(OUT)/data
 
 $(OUT)/metaworld-arm.hyt/manifest.json: $(wildcard $(POLICY)/*) $(VENV)/.installed
 	$(BIN)/hyt-export $(POLICY) -o $(OUT)/metaworld-arm.hyt --force
