@@ -90,6 +90,8 @@ def adapt(checkpoint: Path, output: Path, data: Dataset, adaptation: Adaptation)
     """
     if output.exists():
         raise OutputExistsError(f"{output}", expected="a new folder", remedy="name another or delete it")
+    if not checkpoint.is_dir():
+        raise CheckpointError(f"{checkpoint}", expected="a folder with a checkpoint", received="no folder")
     mean, std = _pixel_statistics(checkpoint / "preprocessor_config.json")
     model = load_model(checkpoint, "auto")
     tokens = _add_tokens(checkpoint / "tokenizer.json", model, adaptation)
@@ -113,7 +115,7 @@ def _pixel_statistics(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]
         mean, std = (tuple(float(v) for v in values[key]) for key in ("image_mean", "image_std"))
     except (OSError, ValueError, TypeError, KeyError) as problem:
         raise CheckpointError(
-            f"{path}", expected="image_mean and image_std of the checkpoint", received=repr(problem)
+            f"{path}", expected="image_mean and image_std of the checkpoint", received=str(problem)
         ) from None
     return mean, std
 

@@ -194,6 +194,11 @@ def test_what_does_not_fit_is_one_line(data: Path, tmp_path: Path, changed: dict
     assert not (tmp_path / "adapted").exists()
 
 
+def test_a_missing_checkpoint_is_named(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(HytError, match="nowhere; expected a folder with a checkpoint; received no folder"):
+        adapt(tmp_path / "nowhere", tmp_path / "adapted", open_dataset(data), ADAPTATION)
+
+
 def test_an_adapted_checkpoint_is_not_adapted_again(data: Path, tmp_path: Path) -> None:
     write_vlm(tmp_path / "original", "paligemma")
     adapt(tmp_path / "original", tmp_path / "adapted", open_dataset(data), ADAPTATION)

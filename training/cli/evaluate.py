@@ -64,7 +64,9 @@ def run(options: argparse.Namespace) -> None:
         raise needs("sim", missing) from None
     from rich.console import Console
 
+    from hyt.runtime.bundle import open_bundle
     from hyt.runtime.cli.output import check_output, machine, versions, write_json
+    from hyt.runtime.policy import require_gate
     from hyt.training.evaluation.entries import open_entries, tasks_known
     from hyt.training.evaluation.log import open_log
     from hyt.training.evaluation.plot import check_plot, plot_latency
@@ -91,6 +93,9 @@ def run(options: argparse.Namespace) -> None:
     check_plot(options.plot)
     with tempfile.TemporaryDirectory(prefix="hyt-evaluate-") as scratch, open_log(log_path) as log:
         entries = open_entries(options.policies, options.quantization.split(","), Path(scratch))
+        if "gate" in modes:
+            for entry in entries:
+                require_gate(open_bundle(entry.bundle).contract)
         records = evaluate(
             Plan(entries, modes, tasks or tasks_known(entries), seeds), log, workers=options.workers, report=report
         )

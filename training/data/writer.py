@@ -57,7 +57,7 @@ GROUP_ROWS = 32
 class DatasetWriter:
     """Writes or extends the dataset in `path`; files hold at most about `file_bytes`.
 
-    Raises DatasetError when another layout lies there.
+    Raises DatasetError when another layout, or something that is no dataset, lies there.
     """
 
     def __init__(self, path: Path, layout: Layout, *, file_bytes: int = 100_000_000) -> None:
@@ -66,6 +66,13 @@ class DatasetWriter:
         self.file_bytes = file_bytes
         self._staging = path / STAGING
         self._info = self._read_info()
+        if self._info is None and not self._staging.exists() and path.is_dir() and any(path.iterdir()):
+            raise DatasetError(
+                f"{path}",
+                expected="a new folder, an empty one or a dataset",
+                received="other files",
+                remedy="write to another folder",
+            )
         if self._info is not None and self._info.get("features") != feature_table(layout):
             raise DatasetError(
                 f"{path}",

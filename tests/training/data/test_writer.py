@@ -139,3 +139,10 @@ def test_another_layout_is_not_appended(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="the same cameras, state and action"):
         DatasetWriter(tmp_path, other)
     assert json.loads((tmp_path / "meta/info.json").read_text())["total_episodes"] == 1
+
+
+def test_a_folder_that_holds_something_else_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").touch()
+    with pytest.raises(DatasetError, match="expected a new folder, an empty one or a dataset; received other files"):
+        DatasetWriter(tmp_path, LAYOUT)
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]

@@ -108,6 +108,7 @@ def test_words_that_the_policy_does_not_know_are_failures_with_their_reason(
         (["--tasks", "juggle-v3"], 5, "task 'juggle-v3'; expected one of drawer-open-v3, "),
         (["--seeds", "sown"], 5, "seeds 'sown'; expected held-out, "),
         (["--episodes", "101"], 5, "--episodes; expected at most the 100 seeds held-out; received 101"),
+        (["--modes", "act,gate"], 5, "policy 'tiny'; expected one with a gate; received none; think never or always"),
         (["--json", "/nowhere/out.json"], 5, "output /nowhere/out.json; expected an existing parent folder"),
     ],
 )
