@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hyt.firmware_bridge.commands.options import Commands
 
 WARM_UP = 50
+TIMEOUT = 10.0  # seconds: behind TCP the largest chunks wait for one another on a wire whose speed the link cannot know
 STEP_TICKS = 25  # a policy step of the simulated arm: 62.5 ms at 400 Hz
 
 
@@ -40,7 +41,7 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> None:
     """Measure and print."""
     if options.port:
-        with Link(options.port, baudrate=options.baudrate) as link:
+        with Link(options.port, baudrate=options.baudrate, timeout=TIMEOUT) as link:
             results = {f"{options.port}: ping": _measure(lambda _: link.telemetry(), options.rounds)}
             bytes_per_second = _throughput(link, options.rounds)
     else:
