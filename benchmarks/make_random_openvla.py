@@ -1,7 +1,7 @@
 """Write a random checkpoint of OpenVLA's true layout and sizes (7.5 billion weights, bf16, sharded).
 
-python benchmarks/make_random_openvla.py /tmp/openvla
-hyt-export /tmp/openvla -o /tmp/openvla.hyt --step-time 0.2 --units m,rad
+python benchmarks/make_random_openvla.py openvla
+hyt-export openvla -o openvla.hyt --step-time 0.2 --units m,rad
 
 Names are those of the Hugging Face checkpoint: timm's for DINOv2 and SigLIP, transformers' for Llama 2. Memory stays
 below that of a few blocks of 4 million weights. `--layers` makes it smaller.
