@@ -5,64 +5,17 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from hyt.errors import InputError
 from hyt.runtime.actions import ActionChunk
+from hyt.runtime.listener import Decision, EpisodeResult, Listener
 from hyt.runtime.observation import Observation
 from hyt.runtime.policy import Policy
-from hyt.runtime.robot import Outcome, Robot
+from hyt.runtime.robot import Robot
 
 Modality = Literal["act", "think", "follow", "gate"]
 """The three modalities, and `gate`: act or think, as the policy's gate says at each decision."""
-
-
-@dataclass(frozen=True)
-class Decision:
-    """One turn of the loop. `text` is the thought (where it thought), the sub-instruction (follow) or empty (act).
-
-    `thought_tokens` counts the tokens that the policy wrote before the action, without the end of the thought; None
-    where it did not think.
-    Latencies are in seconds by phase: observe, the policy's vision, prefill, thought and decode, policy (all of these
-    and what lies between), acknowledge (chunk sent until the firmware's acknowledgement was read),
-    camera_to_acknowledge (observe begun until then), execute (chunk sent until executed).
-    """
-
-    index: int
-    observation: Observation
-    text: str
-    chunk: ActionChunk
-    outcome: Outcome
-    latencies: dict[str, float]
-    thought_tokens: int | None = None
-
-
-@dataclass(frozen=True)
-class EpisodeResult:
-    """How an episode went; `latencies` hold the seconds of every decision by phase, `thoughts` counts those it thought
-    about."""
-
-    seed: int
-    success: bool
-    decisions: int
-    late_chunks: int
-    seconds: float
-    latencies: dict[str, list[float]]
-    thoughts: int = 0
-
-
-class Listener:
-    """Told of what happens in the loop, between the robot's moves; does nothing by itself."""
-
-    def episode_started(self, seed: int, instruction: str) -> None:
-        """The robot stands at the start of an episode."""
-
-    def decided(self, decision: Decision) -> None:
-        """A chunk has been executed."""
-
-    def episode_ended(self, result: EpisodeResult) -> None:
-        """The episode is over."""
 
 
 def run_episode(
@@ -135,7 +88,18 @@ def _decide(
     }
     if modality in ("think", "gate"):
         latencies["thought"] = chunk.timings.thought
-    return Decision(index, observation, text, chunk, outcome, latencies, thought_tokens)
+    return Decision(
+        index,
+        observation,
+        text,
+        chunk,
+        outcome,
+        latencies,
+        thought_tokens,
+        condition="text" if modality == "follow" else "none",
+        due=began,
+        began=began,
+    )
 
 
 def _ask(

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hyt.runtime.actions import ActionChunk
-from hyt.runtime.loop import Decision, EpisodeResult, Listener
+from hyt.runtime.listener import Decision, EpisodeResult, Listener
 
 
 class View(Listener):

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from hyt.runtime.loop import Decision, EpisodeResult, Listener
+from hyt.runtime.listener import Decision, EpisodeResult, Listener
 from hyt.runtime.view import describe_action
 from hyt.simulation.metaworld import MetaWorldArm
 from hyt.simulation.robot import SimulatedRobot

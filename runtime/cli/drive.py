@@ -16,7 +16,8 @@ from hyt.runtime.cli.output import check_output, describe_bundle, machine, versi
 from hyt.runtime.cli.results import RobotResult, results_table
 from hyt.runtime.cli.robots import SERIAL, open_robot, robot_names
 from hyt.runtime.cli.tally import Tally
-from hyt.runtime.loop import EpisodeResult, Listener, run_episode
+from hyt.runtime.listener import EpisodeResult, Listener
+from hyt.runtime.loop import run_episode
 from hyt.runtime.policy import Policy, load, require_gate
 from hyt.runtime.serial_robot import SerialRobot
 from hyt.runtime.view import View

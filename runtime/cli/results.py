@@ -10,7 +10,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
-from hyt.runtime.loop import EpisodeResult
+from hyt.runtime.listener import EpisodeResult
 from hyt.runtime.statistics import Summary, summarise, wilson_interval
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 
-from hyt.runtime.loop import Decision, EpisodeResult, Listener
+from hyt.runtime.listener import Decision, EpisodeResult, Listener
 
 
 class Tally(Listener):

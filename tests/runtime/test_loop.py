@@ -10,7 +10,8 @@ from checkpoints import ACT
 from fakes import FakeRobot, fake_policy
 
 import hyt
-from hyt.runtime.loop import Decision, EpisodeResult, Listener, Modality, run_episode
+from hyt.runtime.listener import Decision, EpisodeResult, Listener
+from hyt.runtime.loop import Modality, run_episode
 
 
 class Diary(Listener):

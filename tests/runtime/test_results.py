@@ -9,7 +9,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from hyt.runtime.cli.results import RobotResult, results_table
-from hyt.runtime.loop import EpisodeResult
+from hyt.runtime.listener import EpisodeResult
 from hyt.runtime.statistics import wilson_interval
 
 EPISODES = [

@@ -13,7 +13,7 @@ from PIL import Image
 
 from hyt.runtime.actions import ActionChunk
 from hyt.runtime.contract import ActionDimension
-from hyt.runtime.loop import Decision, EpisodeResult
+from hyt.runtime.listener import Decision, EpisodeResult
 from hyt.simulation.film import FRAME, FilmRecorder, Frame, draw, filmstrip
 from hyt.simulation.robot import SimulatedRobot
 

@@ -20,7 +20,8 @@ import math
 from collections.abc import Mapping
 
 from hyt.runtime.actions import ActionChunk
-from hyt.runtime.loop import Decision, EpisodeResult, Listener, Modality, run_episode
+from hyt.runtime.listener import Decision, EpisodeResult, Listener
+from hyt.runtime.loop import Modality, run_episode
 from hyt.runtime.observation import Observation
 from hyt.runtime.policy import Policy
 from hyt.runtime.robot import Outcome, Robot
