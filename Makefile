@@ -20,7 +20,7 @@ ROBOT := sim:metaworld/$(TASKS)
 FIRMWARE := firmware_bridge/firmware
 FUZZ_SECONDS := 600
 POLICY := policies/metaworld-arm
-PACKAGES := python runtime export firmware_bridge training simulation
+PACKAGES := python runtime export dataset firmware_bridge training simulation
 SOURCES := $(shell find $(PACKAGES) csrc -type f -not -path '*/__pycache__/*') CMakeLists.txt pyproject.toml
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 

@@ -25,6 +25,7 @@ import torch
 from transformers import PaliGemmaForConditionalGeneration
 
 import hyt
+from hyt.dataset.images import decode_image
 from hyt.export.checkpoint import Checkpoint
 from hyt.export.families import load_model
 from hyt.runtime import _core
@@ -33,7 +34,6 @@ from hyt.simulation.metaworld import MetaWorldArm
 from hyt.simulation.tasks import TASKS
 from hyt.training.data.arm import ARM
 from hyt.training.data.collect import Disturbance, demonstrate
-from hyt.training.data.images import decode_image
 from hyt.training.network import target_logits
 from hyt.training.packing import IMAGE_SLOT, Branch, Sequence, normalise, pack
 

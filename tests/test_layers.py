@@ -12,11 +12,12 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 BELOW = {
+    "dataset": {"errors"},
     "firmware_bridge": {"errors"},
     "runtime": {"errors", "firmware_bridge"},
-    "export": {"errors", "runtime"},
+    "export": {"errors", "dataset", "runtime"},
     "simulation": {"errors", "firmware_bridge", "runtime"},
-    "training": {"errors", "export", "runtime", "simulation"},
+    "training": {"errors", "dataset", "export", "runtime", "simulation"},
 }
 
 COMMAND_LINES = {"runtime": "runtime/cli/", "export": "export/cli", "training": "training/cli"}

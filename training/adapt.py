@@ -21,6 +21,8 @@ import numpy as np
 import torch
 from tokenizers import AddedToken, Tokenizer
 
+from hyt.dataset import Dataset
+from hyt.dataset.layout import ACTION, STATE, VectorInfo
 from hyt.errors import CheckpointError, InputError, OutputExistsError
 from hyt.runtime.contract import (
     Action,
@@ -32,8 +34,6 @@ from hyt.runtime.contract import (
     StateDimension,
     Thought,
 )
-from hyt.training.data import Dataset
-from hyt.training.data.layout import ACTION, STATE, VectorInfo
 from hyt.training.families import family_of
 from hyt.training.start import load_model
 from hyt.training.storage import writing

@@ -15,9 +15,9 @@ from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, DistributedType
 from torch.utils.data import DataLoader
 
+from hyt.dataset import Dataset
 from hyt.errors import HytError, InputError
 from hyt.training.batches import Batches
-from hyt.training.data import Dataset
 from hyt.training.families import family_of
 from hyt.training.hybrid import Composer
 from hyt.training.lora import Lora

@@ -21,11 +21,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from hyt.dataset import Decision
 from hyt.errors import DatasetError, InputError
 from hyt.runtime.contract import Contract
 from hyt.runtime.observation import Observation
 from hyt.runtime.policy import Policy
-from hyt.training.data import Decision
 
 Floats = npt.NDArray[np.float64]
 Report = Callable[[dict[str, Any]], None]

@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer, models
 
+from hyt.dataset import Decision
 from hyt.errors import CheckpointError, InputError
 from hyt.runtime.contract import Contract, TextSegment, bin_of
-from hyt.training.data import Decision
 from hyt.training.packing import Ids
 
 MEMORY = 4 << 30

@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "training" / "data"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "dataset"))
 from datasets_of_others import write_v3
 
+from hyt.dataset import open_dataset
 from hyt.errors import DatasetError, HytError
-from hyt.training.data import open_dataset
 
 DATA = "data/chunk-000/file-000.parquet"
 EPISODES = "meta/episodes/chunk-000/file-000.parquet"

@@ -14,12 +14,12 @@ from tokenizers import Tokenizer
 from training_data import random_decisions, write_dataset
 from vlm_checkpoints import ARCHITECTURES, TOKENS, write_vlm
 
+from hyt.dataset import open_dataset
 from hyt.errors import CheckpointError, HytError, InputError, OutputExistsError
 from hyt.runtime.contract import read_contract
 from hyt.training.adapt import Adaptation, Meaning, adapt
 from hyt.training.batches import normalised_images
 from hyt.training.cli import main
-from hyt.training.data import open_dataset
 from hyt.training.fit import fit
 from hyt.training.hybrid import Composer, FollowShares, Weights
 from hyt.training.lora import control_ids

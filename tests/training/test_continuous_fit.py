@@ -13,11 +13,11 @@ from test_fit import SIZE, TINY
 from training_data import write_dataset
 
 import hyt
+from hyt.dataset import open_dataset
 from hyt.errors import CheckpointError, InputError
 from hyt.export.exporter import export_bundle
 from hyt.training.batches import normalised_images
 from hyt.training.cli import main
-from hyt.training.data import open_dataset
 from hyt.training.fit import fit
 from hyt.training.hybrid import Composer, FollowShares, Weights
 from hyt.training.loss import SmoothedCrossEntropy

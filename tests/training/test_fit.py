@@ -14,8 +14,8 @@ from tokenizers import Tokenizer
 from training_data import write_dataset
 from transformers import PaliGemmaForConditionalGeneration
 
+from hyt.dataset import open_dataset
 from hyt.runtime.contract import read_contract
-from hyt.training.data import open_dataset
 from hyt.training.fit import fit
 from hyt.training.model import Size
 from hyt.training.recipe import Recipe

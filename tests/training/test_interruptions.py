@@ -17,9 +17,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from training_data import write_dataset
 
+from hyt.dataset import open_dataset
 from hyt.errors import CheckpointError, HytError
 from hyt.training.cli import main
-from hyt.training.data import open_dataset
 from hyt.training.fit import fit
 from hyt.training.hybrid import Weights
 from hyt.training.model import SIZES, Size

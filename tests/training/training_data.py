@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
+from hyt.dataset import DatasetWriter, Decision, Episode, encode_png
 from hyt.simulation.tasks import TASKS
-from hyt.training.data import DatasetWriter, Decision, Episode, encode_png
 from hyt.training.data.arm import ARM, UNITS
 
 

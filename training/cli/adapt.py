@@ -47,8 +47,8 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> None:
     """Adapt the checkpoint."""
     try:
+        from hyt.dataset import open_dataset
         from hyt.training.adapt import Adaptation, adapt
-        from hyt.training.data import open_dataset
     except ImportError as missing:
         raise needs("train", missing) from None
     adaptation = Adaptation(

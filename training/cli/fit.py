@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> None:
     try:
         import torch
 
-        from hyt.training.data import open_dataset
+        from hyt.dataset import open_dataset
         from hyt.training.fit import fit
         from hyt.training.hybrid import METHODS, FollowShares, Weights
         from hyt.training.model import SIZES

@@ -39,7 +39,7 @@ def run(options: argparse.Namespace) -> None:
     try:
         import torch
 
-        from hyt.training.data import open_dataset
+        from hyt.dataset import open_dataset
         from hyt.training.gate import GateRecipe, fit_gate, judge
         from hyt.training.gate_file import write_gate
     except ImportError as missing:

@@ -39,8 +39,8 @@ def pair(text: str) -> tuple[str, str]:
 def run(options: argparse.Namespace) -> None:
     """Import what was asked for."""
     try:
-        from hyt.training.data import FeatureMap, open_dataset
-        from hyt.training.data.importer import import_dataset
+        from hyt.dataset import FeatureMap, open_dataset
+        from hyt.dataset.importer import import_dataset
     except ImportError as missing:
         raise needs("train", missing) from None
     cameras = None if options.camera is None else dict(options.camera)

@@ -46,8 +46,8 @@ def run(options: argparse.Namespace) -> None:
     try:
         import torch
 
+        from hyt.dataset import open_dataset
         from hyt.simulation import seeds
-        from hyt.training.data import open_dataset
         from hyt.training.evaluation.plot import check_plot
         from hyt.training.model import SIZES
         from hyt.training.study.design import Design, first_episodes, tasks_of

@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from hyt.dataset.episode import Episode
+from hyt.dataset.images import encode_png
+from hyt.dataset.layout import CameraInfo, Layout, VectorInfo
 from hyt.simulation.camera import CAMERA, WorkspaceCamera
 from hyt.simulation.metaworld import CONTROL_STEP, METRES_PER_UNIT, MetaWorldArm
 from hyt.simulation.tasks import Task
 from hyt.simulation.thoughts import sub_instruction, thought
-from hyt.training.data.episode import Episode
-from hyt.training.data.images import encode_png
-from hyt.training.data.layout import CameraInfo, Layout, VectorInfo
 
 HOLD = 5
 """Control steps for which one decision is held."""

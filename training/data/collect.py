@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from hyt.dataset.episode import Episode
+from hyt.dataset.writer import DatasetWriter
 from hyt.errors import InputError
 from hyt.simulation import seeds
 from hyt.simulation.metaworld import MAX_CONTROL_STEPS, METRES_PER_UNIT, MetaWorldArm
 from hyt.simulation.tasks import TASKS
 from hyt.training.data.arm import ARM, HOLD, Recorder, episode_name
-from hyt.training.data.episode import Episode
 from hyt.training.data.parallel import Part, PartReport, Report, run_parts
-from hyt.training.data.writer import DatasetWriter
 
 
 @dataclass(frozen=True)

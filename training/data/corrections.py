@@ -13,6 +13,9 @@ from typing import Literal
 
 import numpy as np
 
+from hyt.dataset.episode import Episode
+from hyt.dataset.layout import CameraInfo
+from hyt.dataset.writer import DatasetWriter
 from hyt.errors import InputError
 from hyt.runtime.bundle import open_bundle
 from hyt.runtime.contract import Contract
@@ -23,10 +26,7 @@ from hyt.simulation.metaworld import CONTROL_STEP, MAX_CONTROL_STEPS, MetaWorldA
 from hyt.simulation.setpoints import check_axes, control_steps_per_step
 from hyt.training.data.arm import ARM, HOLD, UNITS, Recorder, episode_name
 from hyt.training.data.collect import choose_seeds, hold_action, wander
-from hyt.training.data.episode import Episode
-from hyt.training.data.layout import CameraInfo
 from hyt.training.data.parallel import Part, PartReport, Report, run_parts
-from hyt.training.data.writer import DatasetWriter
 
 Mode = Literal["act", "think"]
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hyt.dataset.writer import DatasetWriter
 from hyt.errors import DatasetError
 from hyt.training.data.arm import ARM, episode_name
-from hyt.training.data.writer import DatasetWriter
 
 PART = 25
 """Seeds in one part of the work: enough that starting the simulator does not count."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hyt.dataset import Dataset
 from hyt.errors import InputError
 from hyt.simulation.tasks import TASKS
-from hyt.training.data import Dataset
 from hyt.training.evaluation.summary import Count, Group
 
 METHODS: dict[str, tuple[str, ...]] = {"vla": ("act",), "ecot": ("think",), "hyt": ("act", "think", "follow")}

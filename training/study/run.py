@@ -15,10 +15,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from hyt.dataset import Dataset
 from hyt.errors import InputError
 from hyt.runtime.cli.output import write_json
 from hyt.runtime.json_file import read_json
-from hyt.training.data import Dataset
 from hyt.training.evaluation.entries import open_entries
 from hyt.training.evaluation.log import Log, open_log
 from hyt.training.evaluation.run import Plan, evaluate

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hyt.dataset import open_dataset
 from hyt.errors import DatasetError, InputError
 from hyt.simulation.metaworld import MetaWorldArm
 from hyt.simulation.tasks import TASKS
-from hyt.training.data import open_dataset
 from hyt.training.data.arm import UNITS, Recorder, episode_name
 from hyt.training.data.collect import Disturbance, collect, demonstrate
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from bundles import write_arm_bundle, write_bundle
 
+from hyt.dataset import open_dataset
 from hyt.errors import InputError
 from hyt.runtime.observation import Observation
 from hyt.runtime.policy import load
@@ -17,7 +18,6 @@ from hyt.simulation.metaworld import MetaWorldArm
 from hyt.simulation.tasks import TASKS
 from hyt.simulation.thoughts import sub_instruction, thought
 from hyt.training.cli import main
-from hyt.training.data import open_dataset
 from hyt.training.data.arm import UNITS
 from hyt.training.data.collect import hold_action
 from hyt.training.data.corrections import collect_corrections, correct

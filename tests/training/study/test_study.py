@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from training_data import random_decisions
 
+from hyt.dataset import Dataset, DatasetWriter, Episode, encode_png, open_dataset
 from hyt.errors import InputError
 from hyt.simulation.tasks import TASKS
 from hyt.training.cli import main
-from hyt.training.data import Dataset, DatasetWriter, Episode, encode_png, open_dataset
 from hyt.training.data.arm import ARM
 from hyt.training.study.design import first_episodes, tasks_of
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from small_episodes import LAYOUT, episode, length_of, write
 
+from hyt.dataset import Dataset, DatasetWriter, open_dataset
+from hyt.dataset.blocks import BlockReader
 from hyt.errors import DatasetError, InputError
-from hyt.training.data import Dataset, DatasetWriter, open_dataset
-from hyt.training.data.blocks import BlockReader
 
 EPISODES = 30
 

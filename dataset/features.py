@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hyt.dataset.layout import ACTION, IMAGES, STATE, CameraInfo, Layout, VectorInfo
 from hyt.errors import DatasetError
-from hyt.training.data.layout import ACTION, IMAGES, STATE, CameraInfo, Layout, VectorInfo
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
+from hyt.dataset.episode import Episode
+from hyt.dataset.files import INFO
+from hyt.dataset.images import encode_png
+from hyt.dataset.layout import Layout
+from hyt.dataset.reader import Dataset
+from hyt.dataset.writer import DatasetWriter
 from hyt.errors import OutputExistsError
-from hyt.training.data.dataset import Dataset
-from hyt.training.data.episode import Episode
-from hyt.training.data.files import INFO
-from hyt.training.data.images import encode_png
-from hyt.training.data.layout import Layout
-from hyt.training.data.writer import DatasetWriter
 
 
 def import_dataset(source: Dataset, output: Path, *, report: Callable[[dict[str, Any]], None] | None = None) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from hyt.training.data import CameraInfo, DatasetWriter, Episode, Layout, VectorInfo, encode_png
+from hyt.dataset import CameraInfo, DatasetWriter, Episode, Layout, VectorInfo, encode_png
 
 LAYOUT = Layout(
     fps=16,

@@ -12,11 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow.parquet as pq
 
+from hyt.dataset.episode import EpisodeInfo
+from hyt.dataset.features import CameraFeature, FeatureMap, read_layout
+from hyt.dataset.files import DATA, INFO, READ_ERRORS, STAGING, STATISTICS, TASKS, VIDEO, read_json
+from hyt.dataset.layout import Layout
 from hyt.errors import DatasetError
-from hyt.training.data.episode import EpisodeInfo
-from hyt.training.data.features import CameraFeature, FeatureMap, read_layout
-from hyt.training.data.files import DATA, INFO, READ_ERRORS, STAGING, STATISTICS, TASKS, VIDEO, read_json
-from hyt.training.data.layout import Layout
 
 Integers = npt.NDArray[np.int64]
 

@@ -12,11 +12,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hyt.dataset.columns import integers, vectors
+from hyt.dataset.files import READ_ERRORS
+from hyt.dataset.layout import TEXTS
+from hyt.dataset.metadata import Metadata
 from hyt.errors import DatasetError
-from hyt.training.data.columns import integers, vectors
-from hyt.training.data.files import READ_ERRORS
-from hyt.training.data.layout import TEXTS
-from hyt.training.data.metadata import Metadata
 
 OPEN_FILES = 16
 """At most so many data files are open at a time."""

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hyt.training.data import encode_png
+from hyt.dataset import encode_png
 
 FPS = 10
 LENGTHS = (7, 5, 9)

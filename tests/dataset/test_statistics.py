@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from small_episodes import LAYOUT, episode, length_of, write
 
-from hyt.training.data import DatasetWriter, open_dataset
-from hyt.training.data import statistics as statistics_module
-from hyt.training.data.statistics import measure, pool
+from hyt.dataset import DatasetWriter, open_dataset
+from hyt.dataset import statistics as statistics_module
+from hyt.dataset.statistics import measure, pool
 
 NAMES = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
 

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, UnidentifiedImageError
 
+from hyt.dataset.layout import CameraInfo
 from hyt.errors import DatasetError
-from hyt.training.data.layout import CameraInfo
 
 
 def encode_png(image: npt.NDArray[np.uint8]) -> bytes:

@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from small_episodes import LAYOUT, episode, write
 
+from hyt.dataset import CameraInfo, DatasetWriter, Layout, open_dataset
+from hyt.dataset import writer as writer_module
 from hyt.errors import DatasetError
-from hyt.training.data import CameraInfo, DatasetWriter, Layout, open_dataset
-from hyt.training.data import writer as writer_module
 
 
 def content(folder: Path) -> dict[str, bytes]:

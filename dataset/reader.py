@@ -13,15 +13,15 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from hyt.dataset.blocks import Block, BlockReader
+from hyt.dataset.episode import Decision, EpisodeInfo
+from hyt.dataset.features import FeatureMap
+from hyt.dataset.images import decode_image
+from hyt.dataset.layout import ACTION, IMAGES, INSTRUCTION, STATE, SUB_INSTRUCTION, THOUGHT, DatasetInfo
+from hyt.dataset.metadata import Metadata, read_metadata
+from hyt.dataset.statistics import FeatureStatistics, Statistics, from_json, measure
+from hyt.dataset.video import VideoReader
 from hyt.errors import DatasetError, InputError
-from hyt.training.data.blocks import Block, BlockReader
-from hyt.training.data.episode import Decision, EpisodeInfo
-from hyt.training.data.features import FeatureMap
-from hyt.training.data.images import decode_image
-from hyt.training.data.layout import ACTION, IMAGES, INSTRUCTION, STATE, SUB_INSTRUCTION, THOUGHT, DatasetInfo
-from hyt.training.data.metadata import Metadata, read_metadata
-from hyt.training.data.statistics import FeatureStatistics, Statistics, from_json, measure
-from hyt.training.data.video import VideoReader
 
 CACHE_BYTES = 1_000_000_000
 """Row groups kept in memory when nothing else is asked for."""

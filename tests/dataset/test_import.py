@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from datasets_of_others import FPS, JOINTS, LENGTHS, action, picture, state, write_v3, write_v21
 
+from hyt.dataset import Dataset, FeatureMap, open_dataset
 from hyt.errors import MissingDependencyError
 from hyt.training.cli import main
-from hyt.training.data import Dataset, FeatureMap, open_dataset
 
 FRAMES = [(episode, frame) for episode, length in enumerate(LENGTHS) for frame in range(length)]
 

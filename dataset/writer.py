@@ -22,10 +22,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hyt.errors import DatasetError
-from hyt.training.data.columns import vectors
-from hyt.training.data.episode import Episode
-from hyt.training.data.files import (
+from hyt.dataset.columns import vectors
+from hyt.dataset.episode import Episode
+from hyt.dataset.files import (
     CHUNK_FILES,
     DATA,
     EPISODES,
@@ -39,7 +38,7 @@ from hyt.training.data.files import (
     read_json,
     write_json,
 )
-from hyt.training.data.layout import (
+from hyt.dataset.layout import (
     ACTION,
     IMAGES,
     STATE,
@@ -47,8 +46,9 @@ from hyt.training.data.layout import (
     arrow_schema,
     feature_table,
 )
-from hyt.training.data.statistics import FeatureStatistics, from_json, measure, measure_images, pool
-from hyt.training.data.tables import episode_table, storage_options, write_episodes, write_tasks
+from hyt.dataset.statistics import FeatureStatistics, from_json, measure, measure_images, pool
+from hyt.dataset.tables import episode_table, storage_options, write_episodes, write_tasks
+from hyt.errors import DatasetError
 
 GROUP_ROWS = 32
 """Rows of a row group, the unit that is read from disk: a few hundred kilobytes with small images."""

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hyt.dataset.images import decode_image
+from hyt.dataset.layout import CameraInfo
 from hyt.errors import DatasetError
-from hyt.training.data.images import decode_image
-from hyt.training.data.layout import CameraInfo
 
 QUANTILES = {"q01": 0.01, "q10": 0.10, "q50": 0.50, "q90": 0.90, "q99": 0.99}
 ARRAYS = ("min", "max", "mean", "std", *QUANTILES)

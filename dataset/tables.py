@@ -12,10 +12,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hyt.dataset.episode import Episode
+from hyt.dataset.files import EPISODES
+from hyt.dataset.layout import ACTION, IMAGES, INSTRUCTION, STATE, SUB_INSTRUCTION, THOUGHT, Layout
 from hyt.errors import DatasetError
-from hyt.training.data.episode import Episode
-from hyt.training.data.files import EPISODES
-from hyt.training.data.layout import ACTION, IMAGES, INSTRUCTION, STATE, SUB_INSTRUCTION, THOUGHT, Layout
 
 
 def episode_table(episode: Episode, layout: Layout, schema: pa.Schema) -> pa.Table:
