@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hyt.runtime.actions import ActionChunk
 from hyt.runtime.observation import Observation
 from hyt.runtime.robot import Outcome
@@ -32,6 +35,7 @@ class Decision:
                 None where the robot's time stands still between ticks
     start_tick: the firmware's tick at which the chunk starts
     frame_ages: camera name -> seconds between the frame was taken and the observation was complete
+    thought_ids: what it wrote before the action, int32 (thought_tokens,) vocabulary ids; None where it did not think
     """
 
     index: int
@@ -47,6 +51,7 @@ class Decision:
     margin: float | None = None
     start_tick: int = 0
     frame_ages: Mapping[str, float] = field(default_factory=dict)
+    thought_ids: NDArray[np.int32] | None = None
 
 
 @dataclass(frozen=True)
@@ -61,6 +66,7 @@ class ThoughtProgress:
     seconds:  of computing so far
     state:    writing; finished by the policy; or cut by its budget of tokens or time; or dropped for a newer frame,
               another instruction or the end of the episode
+    ids:      the tokens themselves, int32 (tokens,) vocabulary ids
     """
 
     number: int
@@ -71,6 +77,7 @@ class ThoughtProgress:
     tokens: int
     seconds: float
     state: Literal["writing", "finished", "cut", "dropped"]
+    ids: NDArray[np.int32] = field(default_factory=lambda: np.empty(0, np.int32))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,9 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hyt.errors import InputError
 from hyt.runtime.actions import ActionChunk
 from hyt.runtime.listener import Decision, EpisodeResult, Listener
@@ -73,7 +76,7 @@ def _decide(
     began = time.monotonic()
     observation = robot.observe()
     observed = time.monotonic()
-    text, thought_tokens, chunk = _ask(policy, observation, modality, advise, gate_threshold)
+    text, thought, chunk = _ask(policy, observation, modality, advise, gate_threshold)
     sent = time.monotonic()
     outcome = robot.execute(chunk)
     latencies = {
@@ -95,10 +98,11 @@ def _decide(
         chunk,
         outcome,
         latencies,
-        thought_tokens,
+        None if thought is None else len(thought),
         condition="text" if modality == "follow" else "none",
         due=began,
         began=began,
+        thought_ids=thought,
     )
 
 
@@ -108,7 +112,7 @@ def _ask(
     modality: Modality,
     advise: Callable[[], str | None],
     gate_threshold: float | None,
-) -> tuple[str, int | None, ActionChunk]:
+) -> tuple[str, NDArray[np.int32] | None, ActionChunk]:
     """The text, the tokens of a thought that the policy wrote (None: it did not think), and the chunk."""
     if modality == "act":
         return "", None, policy.act(observation)
@@ -120,7 +124,7 @@ def _ask(
         return text, None, policy.follow(observation, text)
     if modality == "gate":
         chunk, thought = policy.decide(observation, gate_threshold)
-        return ("", None, chunk) if thought is None else (thought.text, len(thought.tokens), chunk)
+        return ("", None, chunk) if thought is None else (thought.text, thought.tokens, chunk)
     thought = policy.think(observation)
     assert thought.action is not None  # no deadline was given
-    return thought.text, len(thought.tokens), thought.action
+    return thought.text, thought.tokens, thought.action

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from checkpoints import ACT
+from checkpoints import ACT, make_tokenizer
 from fakes import FakeRobot, fake_policy
 
 import hyt
@@ -20,6 +20,7 @@ class Diary(Listener):
     def __init__(self) -> None:
         self.lines: list[str] = []
         self.texts: list[str] = []
+        self.ids: list[list[int] | None] = []
 
     def episode_started(self, seed: int, instruction: str) -> None:
         self.lines.append(f"{seed}: {instruction}")
@@ -27,6 +28,7 @@ class Diary(Listener):
     def decided(self, decision: Decision) -> None:
         self.lines.append(f"decision {decision.index}")
         self.texts.append(decision.text)
+        self.ids.append(None if decision.thought_ids is None else decision.thought_ids.tolist())
 
     def episode_ended(self, result: EpisodeResult) -> None:
         self.lines.append(f"success {result.success}")
@@ -71,6 +73,8 @@ def test_thinking_shows_the_thought_of_each_decision(tmp_path: Path) -> None:
 def test_with_a_gate_it_thinks_at_some_decisions_and_counts_them(tmp_path: Path) -> None:
     result, diary, calls = run(tmp_path, FakeRobot(decisions=4), [0.1, 0.7, 0.4, 0.9], modality="gate")
     assert diary.texts == ["", "PLAN reach lower", "", "PLAN reach lower"]
+    written = make_tokenizer().encode("PLAN reach lower", add_special_tokens=False).ids
+    assert diary.ids == [None, written, None, written]
     assert result.thoughts == 2
     assert result.latencies["thought"] == [0.0, 0.002, 0.0, 0.002]
     assert calls.count(f"act {ACT}") == 4
