@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
-from hyt.errors import InputError
+from hyt.errors import InputError, LinkError, StoppedError
+from hyt.runtime.robot import Robot
 
 
 class Controls:
-    """A mailbox between any thread (terminal, web page, program) and the loop, which reads it once a decision."""
+    """A mailbox between any thread (terminal, web page, program) and the loop, which reads it once a decision.
 
-    def __init__(self) -> None:
+    readable: raises InputError for a text that the policy cannot follow, such as `Prompt.encode` does; a text is
+              refused where it is given, because in the loop it would end the run.
+    """
+
+    def __init__(self, readable: Callable[[str], object] | None = None) -> None:
         self._lock = threading.Lock()
+        self._readable = readable
         self._text: str | None = None
         self._think = False
         self._stop = threading.Event()
+        self._robot: Robot | None = None
 
     def follow(self, text: str) -> None:
         """From the next decision on, act on this text in place of the instruction; raises InputError if blank."""
         if not text.strip():
             raise InputError("follow", expected="a sub-instruction", received="a blank text")
+        if self._readable is not None:
+            self._readable(text.strip())
         with self._lock:
             self._text = text.strip()
 
@@ -34,8 +45,15 @@ class Controls:
             self._think = True
 
     def stop(self) -> None:
-        """End the run: the loop sends no further chunk, stops the firmware and disarms it. Cannot be taken back."""
+        """End the run: the firmware is stopped at once where a robot is `driven`, and the loop sends no further chunk.
+
+        Cannot be taken back. Raises LinkError when the firmware does not confirm; the loop still ends the run.
+        """
         self._stop.set()
+        with self._lock:
+            robot = self._robot
+        if robot is not None:
+            robot.stop()  # in this thread: the loop's may be in the middle of an answer
 
     @property
     def text(self) -> str | None:
@@ -53,3 +71,26 @@ class Controls:
         with self._lock:
             asked, self._think = self._think, False
         return asked
+
+    @contextmanager
+    def driving(self, robot: Robot) -> Iterator[None]:
+        """Lets `stop` reach this robot's firmware, past the loop that drives it in the block.
+
+        A block that was stopped ends with StoppedError, however the loop ended; with LinkError where the firmware has
+        not confirmed that it stopped.
+        """
+        with self._lock:
+            self._robot = robot
+        try:
+            yield
+        except LinkError:
+            if not self.stopped:  # else the loop ran into the stopped firmware
+                raise
+        finally:
+            with self._lock:
+                self._robot = None
+        if self.stopped:
+            robot.stop()  # once more, or for the first time where it was asked for before the block
+            raise StoppedError(
+                f"robot {robot.name!r}", received="a stop from the user", remedy="its firmware has stopped; drive again"
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from hyt.errors import InputError
 from hyt.runtime.actions import ActionChunk
+from hyt.runtime.controls import Controls
 from hyt.runtime.listener import Decision, EpisodeResult, Listener
 from hyt.runtime.observation import Observation
 from hyt.runtime.policy import Policy
@@ -32,13 +34,15 @@ def run_episode(
     sub_instruction: Callable[[], str | None] | None = None,
     gate_threshold: float | None = None,
     listeners: Sequence[Listener] = (),
+    controls: Controls | None = None,
 ) -> EpisodeResult:
     """Run one episode and return how it went.
 
     In `follow` the text of each decision comes from `sub_instruction` (default: the robot's own); raises InputError
     when there is none, and in `gate` for a policy without one. `gate_threshold`, in place of the policy's own, is the
-    probability from which on it thinks. Errors of the policy and of the robot pass through: the firmware stops by
-    itself when chunks stop.
+    probability from which on it thinks. With `controls` a text that somebody says to follow goes
+    before all this until it is taken back, and a stop ends the episode. Errors of the policy and of the robot pass
+    through: the firmware stops by itself when chunks stop.
     """
     policy.reset(instruction=instruction)
     robot.reset(seed)
@@ -48,8 +52,13 @@ def run_episode(
     latencies: defaultdict[str, list[float]] = defaultdict(list)
     began = time.monotonic()
     success, late, thoughts, index = False, 0, 0, 0
-    for index in range(1, max_decisions + 1):
-        decision = _decide(policy, robot, modality, advise, gate_threshold, index)
+    while index < max_decisions and not (controls is not None and controls.stopped):
+        index += 1
+        said = controls.text if controls is not None else None
+        if said is None:
+            decision = _decide(policy, robot, modality, advise, gate_threshold, index)
+        else:
+            decision = _decide(policy, robot, "follow", partial(str, said), gate_threshold, index)
         for phase, seconds in decision.latencies.items():
             latencies[phase].append(seconds)
         for listener in listeners:

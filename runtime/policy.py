@@ -154,6 +154,11 @@ class Policy:
         self._prefilled = False
         return self._chunk(decoded, start)
 
+    def readable(self, text: str) -> None:
+        """Raises InputError where `follow` would for this text; any thread may ask."""
+        self._tag("follow", self.contract.modalities.follow)
+        self.prompt.encode(text)
+
     def warm_up(self) -> None:
         """Run every path once on blank images, so that the first real answer costs what the others do.
 

@@ -51,6 +51,13 @@ class Robot(Protocol):
     def execute(self, chunk: ActionChunk) -> Outcome:
         """Send the chunk, wait until it has been executed; raises ChunkRejected when the firmware refuses it."""
 
+    def stop(self) -> None:
+        """Stop the firmware at once and for good: only a robot opened anew moves again. Any thread may call it.
+
+        Returns when the firmware has confirmed it. The thread that drives the robot then gets a LinkError from `reset`,
+        `observe` or `execute`.
+        """
+
     def sub_instruction(self) -> str | None:
         """What an onlooker would say to do next; None when nobody looks on."""
 

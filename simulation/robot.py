@@ -183,6 +183,10 @@ class SimulatedRobot:
             self._rest()
         return Outcome(self.arm.done, self.arm.success, self._tick, late, acknowledged)
 
+    def stop(self) -> None:
+        """Stop the firmware at once, whatever another thread does with the robot."""
+        self._link.stop()
+
     def sub_instruction(self) -> str | None:
         """What an onlooker who knows the task would say now; None for a task without phases."""
         return sub_instruction(self.arm) if self.arm.task.has_phases else None

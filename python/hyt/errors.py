@@ -10,6 +10,7 @@
     +-- MissingDependencyError     8   an optional package is needed for what was asked
     +-- DatasetError               9   a folder of training data is missing, damaged, or of another layout
     +-- RobotError                10   a camera gives no image, or only an old one
+    +-- StoppedError              11   somebody stopped the run, by terminal, page or program
 
 The command lines print the line on standard error and exit with the code; 2 is a usage error (argparse), 130 an
 interrupt.
@@ -93,3 +94,9 @@ class RobotError(HytError):
     """Something of the robot besides its port and firmware failed: a camera gives no image, or an old one."""
 
     exit_code = 10
+
+
+class StoppedError(HytError):
+    """Somebody stopped the run by `Controls.stop`; the firmware has confirmed that it stopped."""
+
+    exit_code = 11

@@ -16,6 +16,7 @@ from hyt.runtime.cli.output import check_output, describe_bundle, machine, versi
 from hyt.runtime.cli.results import RobotResult, results_table
 from hyt.runtime.cli.robots import SERIAL, open_robot, robot_names
 from hyt.runtime.cli.tally import Tally
+from hyt.runtime.controls import Controls
 from hyt.runtime.listener import EpisodeResult, Listener
 from hyt.runtime.loop import run_episode
 from hyt.runtime.policy import Policy, load, require_gate
@@ -91,6 +92,7 @@ def run(options: argparse.Namespace) -> None:
             require_gate(policy.contract)
         policy.warm_up()
         results: list[RobotResult] = []
+        controls = Controls(policy.readable)
         ended = "done"
         try:
             for name in names:
@@ -100,7 +102,7 @@ def run(options: argparse.Namespace) -> None:
                 ) as robot:
                     if isinstance(robot, SerialRobot) and not (options.yes or options.dry_run):
                         confirm_arming(robot.where)
-                    drive(policy, robot, options, console, results)
+                    drive(policy, robot, options, console, results, controls)
             console.print(results_table(results))
         except KeyboardInterrupt:
             ended = "interrupted"
@@ -125,7 +127,12 @@ def run(options: argparse.Namespace) -> None:
 
 
 def drive(
-    policy: Policy, robot: Robot, options: argparse.Namespace, console: Console, results: list[RobotResult]
+    policy: Policy,
+    robot: Robot,
+    options: argparse.Namespace,
+    console: Console,
+    results: list[RobotResult],
+    controls: Controls,
 ) -> None:
     """All episodes of one robot; what was driven is put into `results`, whatever ends it."""
     instruction = options.instruction if options.mode != "follow" else None
@@ -154,6 +161,7 @@ def drive(
                 )
             )
         )
+        stack.enter_context(controls.driving(robot))
         for index in range(options.episodes):
             listeners: list[Listener] = [view, tally]
             if options.record is not None and index == 0:
@@ -169,6 +177,7 @@ def drive(
                     sub_instruction=(lambda: said) if said else None,
                     gate_threshold=options.gate_threshold,
                     listeners=listeners,
+                    controls=controls,
                 )
             )
 

@@ -131,6 +131,10 @@ class SerialRobot:
         self._wait(end)
         return Outcome(False, False, self._telemetry.tick, late, acknowledged)
 
+    def stop(self) -> None:
+        """Stop the firmware at once, whatever another thread does with the robot."""
+        self._link.stop()
+
     def sub_instruction(self) -> str | None:
         """None: nobody looks on."""
         return None

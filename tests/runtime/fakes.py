@@ -111,6 +111,7 @@ class FakeRobot:
     instruction: str | None = "open the drawer"
     seeds: list[int] = field(default_factory=list)
     chunks: list[ActionChunk] = field(default_factory=list)
+    stops: int = 0
 
     def reset(self, seed: int) -> None:
         self.seeds.append(seed)
@@ -123,6 +124,9 @@ class FakeRobot:
         self.chunks.append(chunk)
         solved = len(self.chunks) == self.decisions
         return Outcome(solved, solved, 25 * len(self.chunks), len(self.chunks) in self.late, 0.0)
+
+    def stop(self) -> None:
+        self.stops += 1
 
     def sub_instruction(self) -> str | None:
         return self.onlooker

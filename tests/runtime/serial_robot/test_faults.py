@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,9 +21,10 @@ from proxy import Proxy
 from robots import POLICY, chunk_of, contract, gantry_text, write_robot
 
 import hyt.runtime.serial_robot.robot as serial_robot
-from hyt.errors import ChunkRejected, HytError, LinkError
+from hyt.errors import ChunkRejected, HytError, LinkError, StoppedError
 from hyt.export.exporter import export_bundle
 from hyt.firmware_bridge import FirmwareProcess, Link, State, Trip
+from hyt.runtime.controls import Controls
 from hyt.runtime.serial_robot import SerialRobot, read_description
 
 ABSOLUTE = {name: {"semantics": "absolute", "relative_to": "none"} for name in ("x", "y", "z")}
@@ -113,6 +115,22 @@ def test_a_drive_whose_cable_is_pulled_ends_and_the_arm_stops_by_itself(gantry: 
     finally:
         robot.close()
     assert stopped_within_limits(tmp_path) is Trip.LINK_SILENCE
+
+
+def test_a_users_stop_reaches_the_firmware_in_the_middle_of_a_chunk(gantry: Any, tmp_path: Path) -> None:
+    gantry()
+    of, controls = contract(step_time=20.0), Controls()
+    robot = SerialRobot(tmp_path / "robot.toml", of)
+    try:
+        robot.reset(0)
+        said = threading.Timer(0.3, controls.stop)
+        said.start()
+        with pytest.raises(StoppedError, match="received a stop from the user"), controls.driving(robot):
+            robot.execute(chunk_of(of, [[0.01, 0, 0, 0]]))
+        said.join()
+    finally:
+        robot.close()
+    assert stopped_within_limits(tmp_path) is Trip.STOP_FRAME
 
 
 def test_a_host_slower_than_its_chunks_finds_the_arm_tripped_by_underrun(gantry: Any, tmp_path: Path) -> None:
