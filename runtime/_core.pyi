@@ -98,6 +98,9 @@ class Session:
     def act_after_thought(self) -> ActResult:
         """Action tokens behind the finished thought."""
 
+    def act_with_thought(self, tag: int, thought: NDArray[np.int32]) -> ActResult:
+        """Action tokens behind a given thought, read again with the current observation."""
+
     def follow(self, layout: NDArray[np.int32], tag: int) -> ActResult:
         """Action tokens behind another prefix over the same images."""
 

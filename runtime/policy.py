@@ -103,13 +103,25 @@ class Policy:
         timings = replace(spent, decode=first.decode + spent.decode, total=first.total + spent.total)
         return replace(thought.action, timings=timings, think_probability=acted.think_probability), thought
 
-    def think(self, observation: Observation, until: float | None = None) -> Thought:
+    def act_with_thought(self, observation: Observation, thought: NDArray[np.int32]) -> ActionChunk:
+        """The action for this observation behind a thought that was written about an earlier one.
+
+        thought: int32 (n,), the tokens of a finished Thought. They are read again with this observation, as the policy
+        was trained to act behind a thought; that costs one pass a token, counted in `decode`. Raises InputError when
+        the observation does not fit the contract or the policy was not trained to think.
+        """
+        start = time.monotonic()
+        tag = self._tag("think", self.contract.modalities.think)
+        self._observe(observation)
+        return self._chunk(self._backend.act_with_thought(tag, thought), start)
+
+    def think(self, observation: Observation, until: float | None = None, *, tokens: int | None = None) -> Thought:
         """Write a thought about this observation.
 
         Without `until` the thought is written to its end, and `thought.action` is the chunk decoded behind it. With
         `until`, a `time.monotonic()` in seconds, it stops at the first token past that time: go on with `resume`, and
         take the action of a finished thought from `act_on_thought`. Other calls may come in between; the thought keeps
-        the observation it began with. Raises InputError when the observation does not fit the contract or the policy
+        the observation it began with. With `tokens` it also stops after so many of this call. Raises InputError when the observation does not fit the contract or the policy
         was not trained to think.
         """
         start = time.monotonic()
@@ -117,16 +129,17 @@ class Policy:
         self._observe(observation)
         self._backend.think_begin(tag)
         self._thinking = True
-        thought = self._write(until, start)
-        if until is not None:
+        thought = self._write(until, tokens, start)
+        if until is not None or tokens is not None:
             return thought
         action = self._chunk(self._backend.act_after_thought(), start, thought.timings)
         return Thought(thought.text, thought.tokens, thought.finished, action.timings, action)
 
-    def resume(self, until: float | None = None) -> Thought:
-        """Write on at the thought that `think` began, to its end or `until`; raises InputError when there is none."""
+    def resume(self, until: float | None = None, *, tokens: int | None = None) -> Thought:
+        """Write on at the thought that `think` began, to its end, `until` or for `tokens` more; raises InputError when
+        there is none."""
         self._require_thought()
-        return self._write(until, time.monotonic())
+        return self._write(until, tokens, time.monotonic())
 
     def act_on_thought(self) -> ActionChunk:
         """The action behind the finished thought; raises InputError when none was begun or it has not ended."""
@@ -175,6 +188,7 @@ class Policy:
             self._backend.think_begin(tags.think)
             self._backend.think(None, None)
             self._backend.act_after_thought()
+            self._backend.act_with_thought(tags.think, np.zeros(0, np.int32))
         if tags.follow is not None:
             self._backend.follow(layout, tags.follow)
         self._forget()
@@ -204,8 +218,8 @@ class Policy:
         self._backend.observe(images, self.prompt.layout(self._text_ids, observation.state))
         self._seen, self._prefilled = observation, True
 
-    def _write(self, until: float | None, start: float) -> Thought:
-        written = self._backend.think(until, None)
+    def _write(self, until: float | None, tokens: int | None, start: float) -> Thought:
+        written = self._backend.think(until, tokens)
         seconds = written.seconds
         timings = Timings(
             vision=seconds.vision,

@@ -191,6 +191,13 @@ void add_session(py::module_& module) {
         .def("act_after_thought",
              [](Session& s) { return act_result([&](ActResult& r) { s.act_after_thought(r); }); })
         .def(
+            "act_with_thought",
+            [](Session& s, int32_t tag, const Ids& thought) {
+                const std::vector<int32_t> ids = id_list(thought, "thought");
+                return act_result([&](ActResult& r) { s.act_with_thought(tag, ids, r); });
+            },
+            py::arg("tag"), py::arg("thought"))
+        .def(
             "follow",
             [](Session& s, const Ids& layout, int32_t tag) {
                 const std::vector<int32_t> ids = id_list(layout, "layout");

@@ -11,6 +11,9 @@
 namespace hyt {
 namespace {
 
+// Of the slowest step's time, at each call of think.
+constexpr double kSlowestStepKept = 0.9;
+
 // Beyond any prompt, and small enough that no size computed from it overflows.
 constexpr int64_t kMostPositions = int64_t{1} << 20;
 
@@ -271,7 +274,6 @@ void Session::think_begin(int32_t tag) {
     thought_next_ = tag;
     thought_.tokens.clear();
     thought_.finished = false;
-    slowest_step_ = 0;
 }
 
 int32_t Session::choose_thought() const {
@@ -305,9 +307,11 @@ ThinkResult Session::think(std::optional<Clock::time_point> until, std::optional
     const std::lock_guard lock(mutex_);
     if (!thought_open_) throw Error("session", "think_begin first", "no open thought");
     const auto start = Clock::now();
+    // Forgotten bit by bit, call by call: a step that was held up once must not keep a thought from going on.
+    slowest_step_ *= kSlowestStepKept;
     for (int64_t steps = 0; !thought_.finished && (!max_steps || steps < *max_steps); ++steps) {
         const auto step_start = Clock::now();
-        // A step that would pass the deadline is not begun; the slowest so far says how long one takes.
+        // A step that would pass the deadline is not begun; the slowest lately says how long one takes.
         const auto expected =
             std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(slowest_step_));
         if (until && step_start + expected >= *until) break;
@@ -325,6 +329,27 @@ void Session::act_after_thought(ActResult& result) {
         throw Error("session", "a finished thought", thought_open_ ? "one that goes on" : "no open thought");
     }
     decide(Slot::thought, config_.thought_end_id, 0, 0, result);
+}
+
+void Session::act_with_thought(int32_t tag, const std::vector<int32_t>& thought, ActResult& result) {
+    const std::lock_guard lock(mutex_);
+    check_tag(tag);
+    check_ids(thought, "thought token");
+    check_range("thought tokens", static_cast<int64_t>(thought.size()), 0, config_.max_thought_tokens);
+    fill_observed();
+    const auto start = Clock::now();
+    KvCache& cache = decoder_->cache();
+    const int64_t length = cache.length(Slot::live);
+    // The thought is given: no logit of it is read, so it is fed through the smallest head there is.
+    const Head head = action_head_ ? Head::vocabulary : Head::action;
+    std::vector<float>& logits = action_head_ ? vocabulary_logits_ : action_logits_;
+    decoder_->step(Slot::live, head, tag, logits.data());
+    for (const int32_t token : thought) decoder_->step(Slot::live, head, token, logits.data());
+    const double reading = seconds_since(start);
+    decide(Slot::live, config_.thought_end_id, vision_seconds_, prefix_.seconds, result);
+    result.timings.decode += reading;
+    result.timings.total += reading;
+    cache.set_length(Slot::live, length);
 }
 
 void Session::follow(const std::vector<int32_t>& layout, int32_t tag, ActResult& result) {

@@ -76,6 +76,9 @@ class Backend(Protocol):
     def act_after_thought(self) -> Answer:
         """Decode an action behind the finished thought."""
 
+    def act_with_thought(self, tag: int, thought: NDArray[np.int32]) -> Answer:
+        """Decode an action behind the prefix, the tag `think` and a given thought, int32 (n,) without its end token."""
+
     def follow(self, layout: NDArray[np.int32], tag: int) -> Answer:
         """Decode an action behind another prefix on the images that were observed last."""
 

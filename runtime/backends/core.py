@@ -108,6 +108,10 @@ class CoreBackend:
         answer = _answer(self._call(lambda session: session.act_after_thought()))
         return replace(answer, seconds=Seconds(*self._thought, answer.seconds.decode))
 
+    def act_with_thought(self, tag: int, thought: NDArray[np.int32]) -> Answer:
+        """Decode the action behind a given thought."""
+        return _answer(self._call(lambda session: session.act_with_thought(tag, thought)))
+
     def follow(self, layout: NDArray[np.int32], tag: int) -> Answer:
         """Decode the action behind another prefix on the same images."""
         return _answer(self._call(lambda session: session.follow(layout, tag)))

@@ -93,6 +93,37 @@ def test_a_thought_survives_acts_follows_and_later_observations(opened: Opened) 
     assert np.array_equal(session.act(ACT).probabilities, acted.probabilities)
 
 
+def test_a_given_thought_is_read_as_if_it_had_been_written(opened: Opened) -> None:
+    tokens, after = whole_thought(opened)
+    session, layout = opened.session(), opened.case.layout(0, 6)
+    session.observe(opened.case.images, layout)
+    acted = session.act(ACT)
+    given = np.array(tokens, np.int32)
+    assert session.act_with_thought(THINK, given).tokens.tolist() == after
+    assert session.act_with_thought(THINK, given).tokens.tolist() == after
+    assert np.array_equal(session.act(ACT).probabilities, acted.probabilities)  # nothing is left behind
+
+
+def test_a_given_thought_leaves_an_open_one_where_it_is(opened: Opened) -> None:
+    tokens, _ = whole_thought(opened)
+    session = opened.session()
+    session.observe(opened.case.images, opened.case.layout(0, 6))
+    session.think_begin(THINK)
+    session.think(max_steps=4)
+    session.observe(other_images(opened), opened.case.layout(1, 11))
+    session.act_with_thought(THINK, np.array(tokens[:3], np.int32))
+    assert session.think().tokens.tolist() == tokens
+
+
+def test_a_given_thought_that_cannot_be_one_is_refused(opened: Opened) -> None:
+    session = opened.session()
+    session.observe(opened.case.images, opened.case.layout(0, 6))
+    most = opened.case.contract["thought"]["max_tokens"]
+    for thought, said in (([2**30], "thought token"), ([ACT] * (most + 1), "thought tokens")):
+        with pytest.raises(_core.CoreError, match=said):
+            session.act_with_thought(THINK, np.array(thought, np.int32))
+
+
 def test_follow_leaves_the_observation_as_it_is(opened: Opened) -> None:
     session = opened.session()
     session.observe(opened.case.images, opened.case.layout(0, 6))

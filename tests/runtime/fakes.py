@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -52,12 +53,18 @@ class FakeBackend:
 
     def think(self, until: float | None, max_steps: int | None) -> Written:
         self.calls.append("think")
-        self.written = len(self.thought) if until is None else min(self.written + 1, len(self.thought))
+        whole = until is None or until == math.inf
+        steps = max_steps if max_steps is not None else len(self.thought) if whole else 1
+        self.written = min(self.written + steps, len(self.thought))
         finished = self.written == len(self.thought)
         return Written(np.array(self.thought[: self.written], np.int32), finished, SECONDS)
 
     def act_after_thought(self) -> Decoded:
         self.calls.append("act_after_thought")
+        return self._decoded()
+
+    def act_with_thought(self, tag: int, thought: NDArray[np.int32]) -> Decoded:
+        self.calls.append(f"act_with_thought {tag} of {len(thought)}")
         return self._decoded()
 
     def follow(self, layout: NDArray[np.int32], tag: int) -> Decoded:

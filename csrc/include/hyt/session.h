@@ -103,6 +103,10 @@ class Session {
     // The action behind the finished thought and its end token; may be called again.
     void act_after_thought(ActResult& result);
 
+    // The action behind a thought that is given: its tokens without the end, read again with the current
+    // observation. Its reading counts as decoding.
+    void act_with_thought(int32_t tag, const std::vector<int32_t>& thought, ActResult& result);
+
     // The decoder's output at the tag of the latest act, (hidden) behind the output norm: what a gate judges.
     // Empty before the first act.
     std::vector<float> act_state();
@@ -162,7 +166,7 @@ class Session {
 
     bool thought_open_ = false;
     int32_t thought_next_ = 0;         // token to feed next
-    double slowest_step_ = 0;          // seconds, of this thought
+    double slowest_step_ = 0;          // seconds, of the steps lately
     std::vector<uint8_t> suppressed_;  // (vocabulary), 1: never chosen in a thought
     std::vector<float> action_logits_, vocabulary_logits_;
     ThinkResult thought_;
