@@ -119,10 +119,10 @@ class Policy:
         """Write a thought about this observation.
 
         Without `until` the thought is written to its end, and `thought.action` is the chunk decoded behind it. With
-        `until`, a `time.monotonic()` in seconds, it stops at the first token past that time: go on with `resume`, and
-        take the action of a finished thought from `act_on_thought`. Other calls may come in between; the thought keeps
-        the observation it began with. With `tokens` it also stops after so many of this call. Raises InputError when the observation does not fit the contract or the policy
-        was not trained to think.
+        `until`, a `time.monotonic()` in seconds, it stops at the first token past that time, and with `tokens` after so
+        many: go on with `resume`, and take the action of a finished thought from `act_on_thought`. Other calls may come
+        in between; the thought keeps the observation it began with. Raises InputError when the observation does not fit
+        the contract or the policy was not trained to think.
         """
         start = time.monotonic()
         tag = self._tag("think", self.contract.modalities.think)
