@@ -19,6 +19,7 @@ from hyt.export.exporter import Step, export_bundle
 from hyt.export.families import FAMILIES
 from hyt.export.quantization import HEAD_REQUESTS, REQUESTS
 from hyt.export.report import Report, megabytes
+from hyt.export.signing import SigningKey
 from hyt.export.statement import Statement
 from hyt.export.version import TOOL, tool_version
 
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"{options.output}: expected a printable name for the bundle", USAGE)
     start = time.monotonic()
     try:
+        signing_key = None if options.sign is None else SigningKey(options.sign)
         with _progress() as on_step:
             report = export_bundle(
                 options.checkpoint,
@@ -51,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 head_quantization=options.head_quantization,
                 statement=Statement(options.unnorm_key, options.step_time, options.units),
                 force=options.force,
+                signing_key=signing_key,
                 threads=options.threads,
                 on_step=on_step,
             )
@@ -64,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted; nothing was written", INTERRUPTED)
     _print(report, options.output, seconds)
+    if signing_key is not None:
+        print(f"signed by Ed25519 key {signing_key.fingerprint}")
     return 0
 
 
@@ -100,6 +105,9 @@ def _parser() -> argparse.ArgumentParser:
         help="units of translation and rotation: m,rad, or 1,1 for the controller's own (OpenVLA: not in its files)",
     )
     parser.add_argument("--force", action="store_true", help="replace an existing bundle, once the new one is verified")
+    parser.add_argument(
+        "--sign", type=Path, metavar="KEY", help="sign the bundle with this Ed25519 private key (PEM, PKCS 8)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON too")
     parser.add_argument(
         "--threads", type=_thread_count, default=0, metavar="N", help="threads (default: all processors)"

@@ -23,6 +23,7 @@ from hyt.export.gguf_writer import Source, write_gguf
 from hyt.export.head import ARCHITECTURE, Heads
 from hyt.export.quantization import HEAD_REQUESTS, REQUESTS, TypeChoice, choose_types
 from hyt.export.report import Report
+from hyt.export.signing import SigningKey
 from hyt.export.statement import Statement
 from hyt.export.tokenizer_check import check_tokenizer
 from hyt.export.verify import verify_bundle
@@ -53,15 +54,16 @@ def export_bundle(
     head_quantization: str = "f32",
     statement: Statement = NOTHING_STATED,
     force: bool = False,
+    signing_key: SigningKey | None = None,
     threads: int = 0,
     on_step: Step | None = None,
 ) -> Report:
     """Write the bundle `output` from a checkpoint directory; nothing is seen at `output` before all has succeeded.
 
     quantization: one of REQUESTS; head_quantization: one of HEAD_REQUESTS, the type of a small head's matrices, refused
-    where there is no head; statement: what the checkpoint leaves open; threads: 0 takes the processors this process may
-    use. Raises CheckpointError, OutputExistsError, BundleError when the written bundle does not act, and InputError for
-    an unknown quantization.
+    where there is no head; statement: what the checkpoint leaves open; signing_key: signs the manifest; threads: 0
+    takes the processors this process may use. Raises CheckpointError, OutputExistsError, BundleError when the written
+    bundle does not act, and InputError for an unknown quantization.
     """
     for name, request, known in (
         ("quantization", quantization, REQUESTS),
@@ -98,11 +100,11 @@ def export_bundle(
             shutil.copyfile(checkpoint.tokenizer_path, fresh / TOKENIZER_NAME)
             types = {file.name: _count_types(file.plans, choices) for file in files}
             manifest = _manifest(fresh, checkpoint, model, image_tokens, types, report)
-            write_manifest(fresh, manifest)
+            write_manifest(fresh, manifest, signing_key)
             report.verification = verify_bundle(fresh, threads)
             (fresh / REPORT_NAME).write_text(json.dumps(report.data(), indent=1) + "\n", encoding="utf-8")
             described = {**manifest.files, REPORT_NAME: describe_file(fresh / REPORT_NAME)}
-            write_manifest(fresh, manifest.model_copy(update={"files": described}))
+            write_manifest(fresh, manifest.model_copy(update={"files": described}), signing_key)
     return report
 
 

@@ -3,13 +3,15 @@
 Layout of `NAME.hyt/`:
     manifest.json     contract, shapes, quantisation, size and SHA-256 of every other file, provenance
     manifest.sha256   the seal: SHA-256 of manifest.json, as sha256sum writes it
+    manifest.sig      the signature of manifest.json (optional)
     language.gguf     the decoder, in llama.cpp's names
     vision.gguf       image encoder and projector
     head.gguf         small heads: that of a continuous action, the gate (optional)
     tokenizer.json    Hugging Face fast tokenizer
     report.json       what the export measured (optional)
 
-The seal and the hashes guard against damage and stray edits; against an attacker the signature will, once it is there.
+The seal and the hashes guard against damage and stray edits; against an attacker the signature does, where it is
+required.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ from hyt.runtime.manifest import (
     parse_manifest,
 )
 from hyt.runtime.seal import check_seal
+from hyt.runtime.signature import check_own_signature, check_signed_by, fingerprint, read_public_key
 
 MANIFEST_LIMIT = 16 * 2**20
 _DAMAGED = "the bundle was changed or damaged after its export: export or copy it again"
@@ -52,6 +55,12 @@ class Bundle:
     def contract(self) -> Contract:
         """The contract of the policy."""
         return self.manifest.contract
+
+    @property
+    def signer(self) -> str | None:
+        """Fingerprint of the key that signed it, None where none did."""
+        signer = self.manifest.signed_by
+        return None if signer is None else fingerprint(bytes.fromhex(signer.public_key))
 
     @property
     def language(self) -> Path:
@@ -79,11 +88,13 @@ class Bundle:
         return self.files.get(REPORT_NAME)
 
 
-def open_bundle(path: str | os.PathLike[str]) -> Bundle:
+def open_bundle(path: str | os.PathLike[str], *, require_signature: str | os.PathLike[str] | None = None) -> Bundle:
     """Verify the bundle directory at `path`; raises BundleError at the first thing that is not as it should be.
 
-    The manifest is read once: the bytes that were parsed are the bytes that the seal must match.
+    require_signature: PEM file of the Ed25519 public key that must have signed it; InputError when it is none. The
+    manifest is read once: the bytes that were parsed are the bytes that signature and seal must match.
     """
+    public_key = None if require_signature is None else read_public_key(require_signature)
     root = Path(path)
     if not root.is_dir():
         raise BundleError(
@@ -98,9 +109,12 @@ def open_bundle(path: str | os.PathLike[str]) -> Bundle:
             str(root), expected=f"a bundle with {MANIFEST_NAME}", received="none", remedy="write one with hyt-export"
         )
     text = read_bytes(manifest_path, MANIFEST_LIMIT, BundleError)
+    if public_key is not None:
+        check_signed_by(root, text, public_key)
     # Before the seal: a newer schema or a bad field is told as such.
     manifest = parse_manifest(parse_json(text, str(manifest_path), BundleError), str(manifest_path))
     check_seal(root, text)
+    check_own_signature(root, text, manifest.signed_by)
     files = {name: _verified(root, name, entry) for name, entry in sorted(manifest.files.items())}
     for stray in sorted(root.rglob("*.gguf")):
         if stray.relative_to(root).as_posix() not in files:

@@ -11,10 +11,11 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Protocol
 
 from hyt.errors import OutputExistsError
 from hyt.runtime.bundle import describe_file
-from hyt.runtime.manifest import MANIFEST_NAME, SEAL_NAME, FileEntry, Manifest
+from hyt.runtime.manifest import MANIFEST_NAME, SEAL_NAME, SIGNATURE_NAME, FileEntry, Manifest, Signer
 from hyt.runtime.seal import seal_of
 
 _AT_FDCWD = -100
@@ -72,14 +73,25 @@ def describe_files(directory: Path) -> dict[str, FileEntry]:
     return {path.relative_to(directory).as_posix(): describe_file(path) for path in paths}
 
 
-def write_manifest(directory: Path, manifest: Manifest) -> None:
-    """Write `manifest.json` and its seal `manifest.sha256`, the last files of a bundle.
+class Signs(Protocol):
+    """A private key."""
 
-    The seal guards against damage and stray edits; against an attacker the signature will, once it is there.
-    """
+    @property
+    def signer(self) -> Signer:
+        """How a manifest names it."""
+
+    def sign(self, message: bytes) -> bytes:
+        """The signature of a message, 64 bytes."""
+
+
+def write_manifest(directory: Path, manifest: Manifest, key: Signs | None = None) -> None:
+    """Write `manifest.json`, its seal and, with a key, its signature: the last files of a bundle."""
+    manifest = manifest.model_copy(update={"signed_by": None if key is None else key.signer})
     text = (manifest.model_dump_json(indent=1) + "\n").encode()
     (directory / MANIFEST_NAME).write_bytes(text)
     (directory / SEAL_NAME).write_bytes(seal_of(text))
+    if key is not None:
+        (directory / SIGNATURE_NAME).write_bytes(key.sign(text))
 
 
 def _put_in_place(fresh: Path, target: Path) -> None:

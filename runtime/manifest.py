@@ -16,14 +16,16 @@ from hyt.errors import BundleError
 from hyt.runtime.contract import Contract, Finite, Name, first_problem
 
 SCHEMA_MAJOR = 1
-SCHEMA_MINOR = 1
+SCHEMA_MINOR = 2
 MANIFEST_NAME = "manifest.json"
 SEAL_NAME = "manifest.sha256"
+SIGNATURE_NAME = "manifest.sig"
 LANGUAGE_NAME = "language.gguf"
 VISION_NAME = "vision.gguf"
 HEAD_NAME = "head.gguf"
 TOKENIZER_NAME = "tokenizer.json"
 REPORT_NAME = "report.json"
+_OWN_NAMES = (MANIFEST_NAME, SEAL_NAME, SIGNATURE_NAME)
 REQUIRED_FILES = (LANGUAGE_NAME, VISION_NAME, TOKENIZER_NAME)
 
 Count = Annotated[int, Field(ge=1, lt=2**31)]
@@ -160,12 +162,11 @@ class Provenance(_Part):
     command: str
 
 
-class Signature(_Part):
-    """A signature over the manifest without this field; reserved, no version writes or checks one yet."""
+class Signer(_Part):
+    """Who signed the manifest: an Ed25519 public key, its 32 bytes in hex; the signature stands in `manifest.sig`."""
 
-    algorithm: Name
-    key_id: Name
-    value: str
+    algorithm: Literal["ed25519"] = "ed25519"
+    public_key: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Manifest(_Part):
@@ -180,13 +181,14 @@ class Manifest(_Part):
     quantization: Quantization
     files: dict[str, FileEntry]
     provenance: Provenance
-    signature: Signature | None = None
+    signed_by: Signer | None = None
+    signature: Annotated[None, Field(exclude=True)] = None  # never anything else, and only up to schema 1.1
 
     @field_validator("files")
     @classmethod
     def _names_stay_inside(cls, files: dict[str, FileEntry]) -> dict[str, FileEntry]:
         for name in files:
-            if len(name) > 255 or not _FILE_NAME.fullmatch(name) or name in (MANIFEST_NAME, SEAL_NAME):
+            if len(name) > 255 or not _FILE_NAME.fullmatch(name) or name in _OWN_NAMES:
                 raise ValueError(f"{name[:80]!r} is no file name inside the bundle")
         missing = [name for name in REQUIRED_FILES if name not in files]
         if missing:

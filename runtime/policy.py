@@ -271,13 +271,16 @@ def require_gate(contract: Contract) -> Gate:
     return contract.gate
 
 
-def load(path: str | os.PathLike[str], *, threads: int = 0) -> Policy:
+def load(
+    path: str | os.PathLike[str], *, threads: int = 0, require_signature: str | os.PathLike[str] | None = None
+) -> Policy:
     """Verify the bundle at `path` and load it into the C++ core; it never needs torch.
 
-    threads: 0 takes all physical cores but one, at most 8. Raises BundleError when the bundle is missing, damaged,
-    changed since its export or of another schema, and InputError for a negative number of threads.
+    threads: 0 takes all physical cores but one, at most 8. require_signature: PEM file of the Ed25519 public key that
+    must have signed the bundle. Raises BundleError when the bundle is missing, damaged, changed since its export, of
+    another schema or not signed as required, and InputError for a negative number of threads or no such key.
     """
     from hyt.runtime.backends.core import CoreBackend
 
-    bundle = open_bundle(path)
+    bundle = open_bundle(path, require_signature=require_signature)
     return Policy(bundle, CoreBackend(bundle, threads))

@@ -1,7 +1,7 @@
 """The seal of a manifest: `manifest.sha256`, one line as sha256sum writes it, so `sha256sum -c manifest.sha256` agrees.
 
 It guards against damage and stray edits. It does not stop an attacker, who can seal what he changed: that is what the
-manifest's signature is reserved for.
+signature is for (`signature.py`).
 """
 
 from __future__ import annotations

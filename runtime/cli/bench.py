@@ -16,7 +16,7 @@ from rich.table import Table
 
 from hyt.errors import InputError
 from hyt.runtime.actions import Timings
-from hyt.runtime.cli.output import check_output, describe_bundle, machine, versions, write_json
+from hyt.runtime.cli.output import add_signature_option, check_output, describe_bundle, machine, versions, write_json
 from hyt.runtime.contract import Contract
 from hyt.runtime.cost import Cost, cost_of
 from hyt.runtime.machine import Ceiling, measure_ceiling
@@ -35,6 +35,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--threads", type=int, default=0, help="threads of the core (default: all physical cores but one, at most 8)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
+    add_signature_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -43,7 +44,7 @@ def run(options: argparse.Namespace) -> None:
     if options.repeat < 1:
         raise InputError("--repeat", expected="at least 1", received=str(options.repeat))
     check_output(options.json)
-    with load(options.bundle, threads=options.threads) as policy:
+    with load(options.bundle, threads=options.threads, require_signature=options.require_signature) as policy:
         instruction = options.instruction or next(iter(policy.contract.instructions), None)
         if instruction is None:
             raise InputError("bench", expected="an instruction", received="none listed", remedy="give --instruction")

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from hyt.errors import HytError, InputError
 from hyt.firmware_bridge.device import by_id
-from hyt.runtime.cli.output import check_output, machine, versions, write_json
+from hyt.runtime.cli.output import add_signature_option, check_output, machine, versions, write_json
 from hyt.runtime.doctor.computer import check_computer
 from hyt.runtime.doctor.finding import Finding
 from hyt.runtime.doctor.robot import check_bundle, check_description, check_firmware_on
@@ -33,6 +33,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--baudrate", type=int, default=None, help="default: that of --robot, or 115200")
     parser.add_argument("--robot", type=Path, metavar="robot.toml")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all findings")
+    add_signature_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -42,7 +43,7 @@ def run(options: argparse.Namespace) -> None:
     if options.baudrate is not None and options.baudrate < 1:
         raise InputError("--baudrate", expected="at least 1", received=str(options.baudrate))
     findings = check_computer()
-    bundle = check_bundle(options.bundle, findings) if options.bundle is not None else None
+    bundle = check_bundle(options.bundle, findings, options.require_signature) if options.bundle is not None else None
     robot = check_description(options.robot, bundle, findings) if options.robot is not None else None
     device = options.port or (robot.port.device if robot is not None else None)
     if device is not None and device != "virtual:":

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from hyt.errors import HytError, InputError
 from hyt.runtime.cli.arming import confirm_arming
-from hyt.runtime.cli.output import check_output, describe_bundle, machine, versions, write_json
+from hyt.runtime.cli.output import add_signature_option, check_output, describe_bundle, machine, versions, write_json
 from hyt.runtime.cli.results import RobotResult, results_table
 from hyt.runtime.cli.robots import SERIAL, open_robot, robot_names
 from hyt.runtime.cli.tally import Tally
@@ -70,6 +70,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--dry-run", action="store_true", help="serial: show every setpoint, arm and move nothing")
     parser.add_argument("--yes", action="store_true", help="serial: arm without asking")
     parser.add_argument("--no-view", action="store_true", help="no live view")
+    add_signature_option(parser)
     parser.set_defaults(run=run)
 
 
@@ -87,7 +88,7 @@ def run(options: argparse.Namespace) -> None:
     console = Console()
     if options.record is not None and names[0].startswith(SERIAL):
         raise InputError("--record", expected="a simulated robot", received=names[0])
-    with load(options.bundle, threads=options.threads) as policy:
+    with load(options.bundle, threads=options.threads, require_signature=options.require_signature) as policy:
         if options.mode == "gate":
             require_gate(policy.contract)
         policy.warm_up()

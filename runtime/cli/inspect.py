@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hyt.runtime.bundle import Bundle, open_bundle
+from hyt.runtime.cli.output import add_signature_option
 from hyt.runtime.contract import Contract, ImageSegment, StateSegment, TextSegment
 from hyt.runtime.manifest import Manifest
 from hyt.runtime.prompt import Prompt, read_tokenizer
@@ -21,12 +22,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser = commands.add_parser("inspect", help="verify a bundle and show its manifest")
     parser.add_argument("bundle", metavar="NAME.hyt")
     parser.add_argument("--json", action="store_true", help="print manifest.json instead")
+    add_signature_option(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
     """Verify the bundle and print its manifest."""
-    bundle = open_bundle(options.bundle)
+    bundle = open_bundle(options.bundle, require_signature=options.require_signature)
     if options.json:
         print(bundle.manifest.model_dump_json(indent=2))
         return
@@ -65,6 +67,7 @@ def _policy(bundle: Bundle) -> list[tuple[str, str]]:
         ("name", manifest.name),
         ("family", manifest.family),
         ("schema", f"{version.major}.{version.minor}"),
+        ("signed by", "nobody" if bundle.signer is None else f"Ed25519 key {bundle.signer}"),
         ("quantisation", manifest.quantization.requested),
         ("instructions", "; ".join(manifest.contract.instructions) or "not listed"),
         ("words", "any" if words is None else " ".join(words)),

@@ -21,11 +21,12 @@ SLOW = 0.010  # seconds
 T = TypeVar("T")
 
 
-def check_bundle(path: Path, findings: list[Finding]) -> Bundle | None:
-    """The bundle when every file of it is as it was exported."""
-    bundle = _tried("bundle", findings, lambda: open_bundle(path))
+def check_bundle(path: Path, findings: list[Finding], public_key: Path | None = None) -> Bundle | None:
+    """The bundle when every file of it is as it was exported, and signed by `public_key` where one is named."""
+    bundle = _tried("bundle", findings, lambda: open_bundle(path, require_signature=public_key))
     if bundle is not None:
-        findings.append(Finding("bundle", "good", f"{bundle.manifest.name}, every file checked"))
+        signed = "" if bundle.signer is None else f", signed by {bundle.signer}"
+        findings.append(Finding("bundle", "good", f"{bundle.manifest.name}, every file checked{signed}"))
     return bundle
 
 

@@ -59,7 +59,7 @@ def test_a_usage_error_is_exit_code_2() -> None:
 
 
 def test_an_interrupt_is_exit_code_130(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
-    def interrupt(path: str) -> None:
+    def interrupt(path: str, **options: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("hyt.runtime.cli.inspect.open_bundle", interrupt)
@@ -126,7 +126,7 @@ def test_a_report_written_through_a_link_leaves_the_link(tmp_path: Path) -> None
 def test_what_the_system_refuses_is_one_line_and_exit_code_1(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Captured
 ) -> None:
-    def refuse(path: str) -> None:
+    def refuse(path: str, **options: object) -> None:
         raise OSError(28, "No space left on device", path)
 
     monkeypatch.setattr("hyt.runtime.cli.inspect.open_bundle", refuse)
