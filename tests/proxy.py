@@ -5,9 +5,10 @@ By hand, in front of any port of a firmware:
     python tests/proxy.py PORT --damage 0.05 --delay 0.02 --seed 7
     python -m hyt.firmware_bridge ping NEW_PORT          # NEW_PORT is the line that the proxy prints
 
-Each write of one side is cut at its frame delimiters; each piece meets one of the faults with the probability
-`damage`: a bit flipped, a byte dropped, a byte inserted, a burst overwritten, the end cut off, the piece lost, sent
-twice, or sent after the next. `delay` holds every piece back by up to so many seconds, in order.
+What one side says is cut at its frame delimiters, however many reads it comes in: a microcontroller, and an emulator's
+UART, hand over byte by byte. Each frame meets one of the faults with the probability `damage`: a bit flipped, a byte
+dropped, a byte inserted, a burst overwritten, the end cut off, the frame lost, sent twice, or sent after the next.
+`delay` holds every frame back by up to so many seconds, in order.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ import time
 import tty
 from collections import Counter
 from types import TracebackType
+
+SILENCE = 0.05  # seconds after which bytes that end no frame are passed on as they are
 
 FAULTS = ("flip", "drop", "insert", "burst", "truncate", "lose", "duplicate", "reorder")
 
@@ -81,6 +84,26 @@ def split_frames(data: bytes) -> list[bytes]:
     return [*pieces, data[begin:]] if begin < len(data) else pieces
 
 
+class Frames:
+    """One direction's bytes put together to frames again; what ends none for SILENCE seconds is a piece of its own."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._since = 0.0
+
+    def feed(self, data: bytes, now: float) -> list[bytes]:
+        """The frames that are complete with these bytes, or the rest when its time is over."""
+        if not data:
+            late = self._rest if now - self._since >= SILENCE else b""
+            self._rest = self._rest[len(late) :]
+            return [late] if late else []
+        *frames, last = split_frames(self._rest + data)
+        self._since = now
+        # A zero alone is the begin of a frame, not its end.
+        self._rest = b"" if len(last) > 1 and last.endswith(b"\0") else last
+        return frames if self._rest else [*frames, last]
+
+
 class Proxy:
     """Runs in a thread between `port` (a path or tcp://host:port) and a pseudo-terminal, whose path is `near`."""
 
@@ -97,6 +120,7 @@ class Proxy:
         self._dice = random.Random(seed + 2)
         self._queue: list[tuple[float, int, int, bytes]] = []  # due, order, where to, what
         self._order = 0
+        self._unsent = {self.near_fd: bytearray(), self._far: bytearray()}
         self._last = {self.near_fd: 0.0, self._far: 0.0}
         self._closing = False
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -118,21 +142,44 @@ class Proxy:
             os.close(fd)
 
     def _run(self) -> None:
-        directions = {self.near_fd: (self.to_firmware, self._far), self._far: (self.to_host, self.near_fd)}
+        directions = {
+            self.near_fd: (self.to_firmware, Frames(), self._far),
+            self._far: (self.to_host, Frames(), self.near_fd),
+        }
+        for fd in directions:
+            os.set_blocking(fd, False)  # who waits to write to one side would keep the other one waiting as well
         while not self._closing:
-            timeout = max(0.0, min(0.05, self._queue[0][0] - time.monotonic())) if self._queue else 0.05
-            for source in select.select(list(directions), [], [], timeout)[0]:
-                damage, target = directions[source]
-                try:
-                    data = os.read(source, 65536)
-                except OSError:
-                    return
-                for piece in damage.pieces(data):
-                    self._hold(target, piece)
+            timeout = max(0.0, min(0.02, self._queue[0][0] - time.monotonic())) if self._queue else 0.02
+            full = [fd for fd, unsent in self._unsent.items() if unsent]
+            ready, writable, _ = select.select(list(directions), full, [], timeout)
+            for source, (damage, frames, target) in directions.items():
+                data = b""
+                if source in ready:
+                    try:
+                        data = os.read(source, 65536)
+                    except OSError:
+                        return
+                    if not data:
+                        return
+                for frame in frames.feed(data, time.monotonic()):
+                    for piece in damage.pieces(frame):
+                        self._hold(target, piece)
             while self._queue and self._queue[0][0] <= time.monotonic():
                 _, _, target, piece = heapq.heappop(self._queue)
-                with contextlib.suppress(OSError):
-                    os.write(target, piece)
+                self._unsent[target] += piece
+                writable.append(target)
+            for target in writable:
+                self._write(target)
+
+    def _write(self, target: int) -> None:
+        unsent = self._unsent[target]
+        try:
+            while unsent:
+                del unsent[: os.write(target, unsent)]
+        except BlockingIOError:
+            pass  # the rest goes when there is room
+        except OSError:
+            unsent.clear()  # that side has gone
 
     def _hold(self, target: int, piece: bytes) -> None:
         due = max(self._last[target], time.monotonic() + self._dice.random() * self._delay)

@@ -13,7 +13,7 @@ import numpy as np
 import proxy
 import pytest
 from ports import both
-from proxy import FAULTS, Damage, Proxy, split_frames
+from proxy import FAULTS, SILENCE, Damage, Frames, Proxy, split_frames
 
 from hyt.firmware_bridge import AxisConfig, ChunkRejected, FirmwareProcess, Link, LinkError, State
 from hyt.firmware_bridge.codec import Frame, encode_frame
@@ -30,6 +30,20 @@ def test_the_same_seed_does_the_same_damage_and_no_damage_changes_nothing() -> N
     first, again, other = (Damage(seed, 0.5) for seed in (1, 1, 2))
     assert first.pieces(stream) == again.pieces(stream) != other.pieces(stream)
     assert set(first.done) == {*FAULTS, "none"}
+
+
+def test_a_frame_that_comes_byte_by_byte_is_damaged_no_oftener_than_one_that_comes_whole() -> None:
+    sent = [encode_frame(Frame(kind, 1, 2, 3, 4, bytes(kind % 30))) for kind in range(16, 216)]
+    stream = b"".join(sent)
+    for size in (1, 2, 7, 100, len(stream)):
+        frames = Frames()
+        came = [frame for at in range(0, len(stream), size) for frame in frames.feed(stream[at : at + size], 0.0)]
+        assert came == sent
+    frames = Frames()
+    assert frames.feed(b"no frame", 1.0) == []
+    assert frames.feed(b"", 1.0 + SILENCE / 2) == []
+    assert frames.feed(b"", 1.0 + SILENCE) == [b"no frame"]
+    assert frames.feed(b"", 2.0) == []
 
 
 def test_by_hand_it_names_its_port_and_says_at_the_end_what_it_did(start: Start) -> None:
