@@ -157,6 +157,14 @@ GgufFile::~GgufFile() {
     ::munmap(const_cast<uint8_t*>(mapping_), size_);
 }
 
+void GgufFile::release(const uint8_t* data, size_t bytes) const {
+    const auto page = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
+    const size_t begin = (static_cast<size_t>(data - mapping_) + page - 1) / page * page;
+    const size_t end = (static_cast<size_t>(data - mapping_) + bytes) / page * page;
+    // It is advice: pages that stay cost memory and change nothing.
+    if (begin < end) ::madvise(const_cast<uint8_t*>(mapping_) + begin, end - begin, MADV_DONTNEED);
+}
+
 void GgufFile::parse() {
     Reader reader(path_, mapping_, size_);
     if (std::memcmp(reader.take(4, "magic"), GGUF_MAGIC, 4) != 0)

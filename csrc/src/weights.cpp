@@ -137,11 +137,15 @@ void Weights::load() {
     for (const Declared& d : declared_) {
         if (d.pieces.size() == 1) {
             ggml_backend_tensor_set(d.tensor, d.pieces[0].data, 0, d.pieces[0].bytes);
+            file_.release(d.pieces[0].data, d.pieces[0].bytes);
             continue;
         }
         // The repacked layout is made from a whole tensor, so pieces are joined first.
         joined.clear();
-        for (const Piece& piece : d.pieces) joined.insert(joined.end(), piece.data, piece.data + piece.bytes);
+        for (const Piece& piece : d.pieces) {
+            joined.insert(joined.end(), piece.data, piece.data + piece.bytes);
+            file_.release(piece.data, piece.bytes);
+        }
         ggml_backend_tensor_set(d.tensor, joined.data(), 0, joined.size());
     }
     declared_.clear();

@@ -55,6 +55,10 @@ class GgufFile {
     // otherwise.
     const GgufTensor& tensor(const std::string& name, const std::vector<int64_t>& shape) const;
 
+    // Takes the whole pages of these bytes of the mapping out of this process's memory, where they would
+    // count a second time beside their copy; reading them again fetches them from the file.
+    void release(const uint8_t* data, size_t bytes) const;
+
   private:
     struct Value {
         bool is_text = false;
