@@ -50,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 options.checkpoint,
                 options.output,
                 quantization=options.quantization,
+                embedding_type=options.embedding_type,
+                output_type=options.output_type,
                 head_quantization=options.head_quantization,
                 statement=Statement(options.unnorm_key, options.step_time, options.units),
                 force=options.force,
@@ -84,6 +86,15 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-o", "--output", type=Path, metavar="NAME.hyt", help="bundle to write")
     parser.add_argument(
         "--quantization", choices=REQUESTS, default="q4_0", help="type of the linear matrices (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--embedding-type",
+        choices=REQUESTS,
+        metavar="TYPE",
+        help="type of the token embedding (default: q8_0 beside smaller types, else that of the linear matrices)",
+    )
+    parser.add_argument(
+        "--output-type", choices=REQUESTS, metavar="TYPE", help="the same of an output matrix that is not the embedding"
     )
     parser.add_argument(
         "--head-quantization",

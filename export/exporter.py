@@ -21,7 +21,7 @@ from hyt.export.families import Model, TensorPlan, load_model
 from hyt.export.gguf_metadata import add_language_keys, add_vision_keys
 from hyt.export.gguf_writer import Source, write_gguf
 from hyt.export.head import ARCHITECTURE, Heads
-from hyt.export.quantization import HEAD_REQUESTS, REQUESTS, TypeChoice, choose_types
+from hyt.export.quantization import Request, TypeChoice, choose_head_types, choose_types
 from hyt.export.report import Report
 from hyt.export.signing import SigningKey
 from hyt.export.statement import Statement
@@ -51,6 +51,8 @@ def export_bundle(
     output: str | os.PathLike[str],
     *,
     quantization: str = "q4_0",
+    embedding_type: str | None = None,
+    output_type: str | None = None,
     head_quantization: str = "f32",
     statement: Statement = NOTHING_STATED,
     force: bool = False,
@@ -60,17 +62,12 @@ def export_bundle(
 ) -> Report:
     """Write the bundle `output` from a checkpoint directory; nothing is seen at `output` before all has succeeded.
 
-    quantization: one of REQUESTS; head_quantization: one of HEAD_REQUESTS, the type of a small head's matrices, refused
-    where there is no head; statement: what the checkpoint leaves open; signing_key: signs the manifest; threads: 0
-    takes the processors this process may use. Raises CheckpointError, OutputExistsError, BundleError when the written
+    quantization, embedding_type, output_type, head_quantization: what its tensors are asked to be, see `Request`; what
+    the model has not is refused. statement: what the checkpoint leaves open; signing_key: signs the manifest; threads:
+    0 takes the processors this process may use. Raises CheckpointError, OutputExistsError, BundleError when the written
     bundle does not act, and InputError for an unknown quantization.
     """
-    for name, request, known in (
-        ("quantization", quantization, REQUESTS),
-        ("head quantization", head_quantization, HEAD_REQUESTS),
-    ):
-        if request not in known:
-            raise InputError(name, expected=f"one of {', '.join(known)}", received=repr(request))
+    request = Request(quantization, embedding_type, output_type, head_quantization)
     target = Path(output)
     check_target(target, force=force)
     with ExitStack() as stack:
@@ -85,16 +82,20 @@ def export_bundle(
         heads = stack.enter_context(Heads(checkpoint, model.contract, model.shapes.text))
         if head_quantization != "f32" and not heads.plans:
             raise InputError("head quantization", expected="f32, as there is no head", received=head_quantization)
+        if output_type is not None and model.shapes.text.tied_embeddings:
+            raise InputError(
+                "output type", expected="none: the embedding is the output matrix too", received=output_type
+            )
         report = Report(
-            command=_command(quantization, head_quantization, statement),
+            command=_command(request, statement),
             name=model.contract.name,
             family=model.family,
             quantization=quantization,
             notes=list(model.notes),
         )
-        choices = choose_types([*model.language, *model.vision], quantization)
-        choices |= choose_types(heads.plans, head_quantization)
-        files = _plan_files(checkpoint, model, heads, quantization, head_quantization)
+        choices = choose_types([*model.language, *model.vision], request)
+        choices |= choose_head_types(heads.plans, request)
+        files = _plan_files(checkpoint, model, heads, request)
         with write_bundle(target, force=force) as fresh:
             _write_weights(fresh, files, choices, report, threads or available_threads(), on_step)
             shutil.copyfile(checkpoint.tokenizer_path, fresh / TOKENIZER_NAME)
@@ -108,11 +109,8 @@ def export_bundle(
     return report
 
 
-def _command(quantization: str, head_quantization: str, statement: Statement) -> str:
-    options = {"--quantization": quantization}
-    if head_quantization != "f32":
-        options["--head-quantization"] = head_quantization
-    options |= statement.options()
+def _command(request: Request, statement: Statement) -> str:
+    options = request.options() | statement.options()
     return f"{TOOL} CHECKPOINT -o NAME.hyt " + " ".join(f"{option} {value}" for option, value in options.items())
 
 
@@ -132,14 +130,12 @@ class _File:
     plans: tuple[TensorPlan, ...]
 
 
-def _plan_files(
-    checkpoint: Checkpoint, model: Model, heads: Heads, quantization: str, head_quantization: str
-) -> list[_File]:
-    keys = {"name": model.contract.name, "request": quantization}
+def _plan_files(checkpoint: Checkpoint, model: Model, heads: Heads, request: Request) -> list[_File]:
+    keys = {"name": model.contract.name, "request": request.linear}
     text, vision = model.shapes.text, model.shapes.vision
     add_language = partial(add_language_keys, text=text, **keys)
     add_vision = partial(add_vision_keys, vision=vision, **keys)
-    add_heads = partial(heads.add_keys, name=model.contract.name, request=head_quantization)
+    add_heads = partial(heads.add_keys, name=model.contract.name, request=request.head)
     files = [
         _File(LANGUAGE_NAME, text.architecture, add_language, checkpoint, model.language),
         _File(VISION_NAME, "clip", add_vision, checkpoint, model.vision),

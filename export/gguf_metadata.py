@@ -17,9 +17,15 @@ PROJECTORS = ("linear", "mlp", "fused")  # by the number of widths inside
 _FILE_TYPES = {
     "f32": LlamaFileType.ALL_F32,
     "f16": LlamaFileType.MOSTLY_F16,
-    "q4_0": LlamaFileType.MOSTLY_Q4_0,
     "q8_0": LlamaFileType.MOSTLY_Q8_0,
+    "q6_k": LlamaFileType.MOSTLY_Q6_K,
+    "q5_k": LlamaFileType.MOSTLY_Q5_K_S,
+    "q5_0": LlamaFileType.MOSTLY_Q5_0,
     "q4_k": LlamaFileType.MOSTLY_Q4_K_S,
+    "q4_1": LlamaFileType.MOSTLY_Q4_1,
+    "q4_0": LlamaFileType.MOSTLY_Q4_0,
+    "iq4_nl": LlamaFileType.MOSTLY_IQ4_NL,
+    "iq4_xs": LlamaFileType.MOSTLY_IQ4_XS,
 }
 
 

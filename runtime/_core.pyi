@@ -1,6 +1,6 @@
 """Types of the compiled core. Shapes, units and errors are told in csrc/include/hyt; every error is a CoreError."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypedDict
 
 import numpy as np
@@ -108,6 +108,13 @@ class Session:
         self, layout: NDArray[np.int32], images: list[NDArray[np.uint8]] | None, tokens: NDArray[np.int32]
     ) -> NDArray[np.float32]:
         """For parity: logits (tokens, vocabulary) at each of `tokens`, fed one by one behind the prefix."""
+
+    def watch(self, function: Callable[[str, NDArray[np.float32]], None] | None) -> None:
+        """For calibration: call `function(name, input)` before every product with a weight matrix; None ends that.
+
+        name is the GGUF name of the matrix (of stacked ones the first), input float32 (rows, columns). Only a session
+        with own_kernels=False tells of all products. Computing is slow meanwhile.
+        """
 
     def info(self) -> dict[str, object]:
         """Shapes, bytes of weights, cache and workspace, decode passes through each head, threads, backend."""

@@ -9,7 +9,7 @@ from hyt.export.checkpoint import Checkpoint
 from hyt.export.families import Model, load_model
 from hyt.export.gguf_metadata import add_language_keys, add_vision_keys
 from hyt.export.gguf_writer import write_gguf
-from hyt.export.quantization import choose_types
+from hyt.export.quantization import Request, choose_types
 
 
 def write_gguf_files(checkpoint_path: Path, directory: Path, quantization: str = "f32", threads: int = 1) -> Model:
@@ -27,7 +27,7 @@ def write_gguf_files(checkpoint_path: Path, directory: Path, quantization: str =
                 partial(keys, name="tiny", request=quantization),
                 checkpoint,
                 plans,
-                choose_types(plans, quantization),
+                choose_types(plans, Request(quantization)),
                 threads,
                 lambda name, size: None,
             )

@@ -144,6 +144,27 @@ py::array_t<float> logits(Session& session, const Ids& layout, const std::option
     return to_array(values).reshape({rows, static_cast<py::ssize_t>(values.size()) / rows});
 }
 
+// Calls `function(name, input)`, the input float32 (rows, columns); what it raises ends the session's call.
+void watch(Session& session, const py::object& function) {
+    Watcher watcher;
+    if (!function.is_none()) {
+        // The last copy may go where the GIL is not held.
+        const auto release = [](py::object* held) {
+            const py::gil_scoped_acquire locked;
+            delete held;
+        };
+        const std::shared_ptr<py::object> held(new py::object(function), release);
+        watcher = [held](const std::string& matrix, const ggml_tensor* input) {
+            const py::gil_scoped_acquire locked;
+            py::array_t<float> values({input->ne[1] * input->ne[2] * input->ne[3], input->ne[0]});
+            ggml_backend_tensor_get(input, values.mutable_data(), 0, ggml_nbytes(input));
+            (*held)(matrix, values);
+        };
+    }
+    const py::gil_scoped_release unlocked;
+    session.watch(std::move(watcher));
+}
+
 std::unique_ptr<Session> make_session(SessionConfig config) {
     const py::gil_scoped_release unlocked;
     return std::make_unique<Session>(config);
@@ -205,6 +226,7 @@ void add_session(py::module_& module) {
             },
             py::arg("layout"), py::arg("tag"))
         .def("logits", &logits, py::arg("layout"), py::arg("images"), py::arg("tokens"))
+        .def("watch", &watch, py::arg("function"))
         .def("info", [](Session& s) { return to_dict(s.info()); });
 }
 

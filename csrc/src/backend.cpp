@@ -58,6 +58,7 @@ ggml_backend_buffer_type_t Backend::matrix_buffer_type(const ggml_tensor* matrix
 }
 
 void Backend::compute(ggml_cgraph* graph) {
+    if (watcher_) return compute_watched(graph);
     const ggml_status status = ggml_backend_graph_compute(backend_.get(), graph);
     if (status != GGML_STATUS_SUCCESS) throw Error("graph", "success", ggml_status_to_string(status));
 }

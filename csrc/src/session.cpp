@@ -389,6 +389,11 @@ std::vector<float> Session::logits(const std::vector<int32_t>& layout, const std
     return out;
 }
 
+void Session::watch(Watcher watcher) {
+    const std::lock_guard lock(mutex_);
+    backend_.watch(std::move(watcher));
+}
+
 SessionInfo Session::info() {
     const std::lock_guard lock(mutex_);
     SessionInfo info{};

@@ -5,6 +5,7 @@
 #include <ggml-cpp.h>
 #include <ggml-cpu.h>
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,6 +15,10 @@ namespace hyt {
 struct ThreadpoolDeleter {
     void operator()(ggml_threadpool* pool) const { ggml_threadpool_free(pool); }
 };
+
+// Is told of every product with a weight matrix: the matrix' name (of stacked ones the first), and its input,
+// float32 (columns, rows), just before the product is computed.
+using Watcher = std::function<void(const std::string& matrix, const ggml_tensor* input)>;
 
 class Backend {
   public:
@@ -36,12 +41,19 @@ class Backend {
     // Runs the graph to its end. Throws Error when ggml reports a failure.
     void compute(ggml_cgraph* graph);
 
+    // From now on `watcher` is told of every product, null: no more. A watched graph is computed operator by
+    // operator, which is slow: for calibration only.
+    void watch(Watcher watcher) { watcher_ = std::move(watcher); }
+
   private:
+    void compute_watched(ggml_cgraph* graph);
+
     int threads_;
     bool own_kernels_;
     std::unique_ptr<ggml_threadpool, ThreadpoolDeleter> pool_;
     ggml_backend_ptr backend_;  // destroyed before the pool it uses
     std::vector<ggml_backend_buffer_type_t> extra_types_;
+    Watcher watcher_;
 };
 
 }  // namespace hyt

@@ -120,6 +120,10 @@ class Session {
     std::vector<float> logits(const std::vector<int32_t>& layout, const std::vector<ImageView>* images,
                               const std::vector<int32_t>& tokens);
 
+    // For calibration: `watcher` is told of every product with a weight matrix, null ends that. With our own
+    // kernels some products are part of larger operators; without them (own_kernels false) all are told of.
+    void watch(Watcher watcher);
+
     SessionInfo info();
 
   private:

@@ -1,0 +1,36 @@
+// Computes a graph operator by operator and shows what goes into the weight matrices.
+#include "hyt/backend.h"
+#include "hyt/error.h"
+
+namespace hyt {
+namespace {
+
+bool is_weight(const ggml_tensor* tensor) {
+    return tensor->buffer &&
+           ggml_backend_buffer_get_usage(tensor->buffer) == GGML_BACKEND_BUFFER_USAGE_WEIGHTS;
+}
+
+}  // namespace
+
+void Backend::compute_watched(ggml_cgraph* graph) {
+    const ggml_init_params params{ggml_graph_overhead_custom(1, false), nullptr, true};
+    const ggml_context_ptr context(ggml_init(params));
+    ggml_cgraph* single = ggml_new_graph_custom(context.get(), 1, false);
+    for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
+        ggml_tensor* node = ggml_graph_node(graph, i);
+        if (node->op == GGML_OP_MUL_MAT && is_weight(node->src[0])) {
+            const ggml_tensor* input = node->src[1];
+            if (input->type != GGML_TYPE_F32 || !ggml_is_contiguous(input)) {
+                throw Error(std::string("input of ") + node->src[0]->name, "contiguous float32",
+                            ggml_type_name(input->type));
+            }
+            watcher_(node->src[0]->name, input);
+        }
+        ggml_graph_clear(single);
+        ggml_graph_add_node(single, node);
+        const ggml_status status = ggml_backend_graph_compute(backend_.get(), single);
+        if (status != GGML_STATUS_SUCCESS) throw Error("graph", "success", ggml_status_to_string(status));
+    }
+}
+
+}  // namespace hyt
