@@ -3,7 +3,7 @@
 #   make test       all tests but the slow ones;  make test-slow: the slow ones;  make lint: formatters, linters, types
 #   make evaluate   held-out episodes, 100 a task: act, think and follow with INT4; INT4 against f32 on 167 more a task
 #   make parity     the core against PyTorch on 1000 observations, f32 and INT4
-#   make bench      timings of the shipped policy and of a random 0.5B-parameter shape
+#   make bench      timings of the shipped policy and of random 0.5B and 3B shapes, and against llama.cpp and PyTorch
 #   make firmware-check   cppcheck over the firmware;  make firmware-size: its flash, RAM and deepest stack
 #   make fuzz       a coverage-guided fuzzer on the firmware for FUZZ_SECONDS, ten minutes
 #   make policy     collect demonstrations and fit the shipped policy again (hours on two cores)
@@ -20,6 +20,8 @@ ROBOT := sim:metaworld/$(TASKS)
 FIRMWARE := firmware_bridge/firmware
 FUZZ_SECONDS := 600
 POLICY := policies/metaworld-arm
+SHAPE_0.5b := 0.5b
+SHAPE_3b := paligemma2-3b
 PACKAGES := python runtime export dataset firmware_bridge training simulation
 SOURCES := $(shell find $(PACKAGES) csrc -type f -not -path '*/__pycache__/*') CMakeLists.txt pyproject.toml
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -90,9 +92,13 @@ parity: setup-dev $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/metaworld-arm-f3
 	$(BIN)/python benchmarks/parity.py $(POLICY) $(OUT)/metaworld-arm-f32.hyt
 	$(BIN)/python benchmarks/parity.py $(POLICY) $(OUT)/metaworld-arm.hyt --against $(OUT)/metaworld-arm-f32.hyt
 
-bench: setup $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/random-0.5b.hyt/manifest.json
+bench: setup-dev $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/random-0.5b.hyt/manifest.json $(OUT)/random-3b.hyt/manifest.json
 	$(BIN)/hyt-run bench $(OUT)/metaworld-arm.hyt --threads 1 --repeat 200 --json $(OUT)/bench-metaworld-arm.json
 	$(BIN)/hyt-run bench $(OUT)/random-0.5b.hyt --threads 2 --repeat 10 --json $(OUT)/bench-random-0.5b.json
+	$(BIN)/python benchmarks/peers.py $(OUT)/metaworld-arm.hyt --threads 1 --thought 15 --repeat 200 \
+	    --json $(OUT)/peers-metaworld-arm.json
+	$(BIN)/python benchmarks/peers.py $(OUT)/random-0.5b.hyt --thought 350 --repeat 10 --json $(OUT)/peers-0.5b.json
+	$(BIN)/python benchmarks/peers.py $(OUT)/random-3b.hyt --thought 16 --repeat 10 --json $(OUT)/peers-3b.json
 
 policy: setup-dev
 	$(BIN)/hyt-train collect $(OUT)/data --episodes 350
@@ -109,9 +115,12 @@ $(OUT)/metaworld-arm.hyt/manifest.json: $(wildcard $(POLICY)/*) $(VENV)/.install
 $(OUT)/metaworld-arm-f32.hyt/manifest.json: $(wildcard $(POLICY)/*) $(VENV)/.installed
 	$(BIN)/hyt-export $(POLICY) -o $(OUT)/metaworld-arm-f32.hyt --quantization f32 --force
 
-$(OUT)/random-0.5b.hyt/manifest.json: benchmarks/make_random_checkpoint.py $(VENV)/.installed
-	$(BIN)/python benchmarks/make_random_checkpoint.py $(OUT)/random-0.5b
-	$(BIN)/hyt-export $(OUT)/random-0.5b -o $(OUT)/random-0.5b.hyt --force
+$(OUT)/random-0.5b.hyt/manifest.json $(OUT)/random-3b.hyt/manifest.json: $(OUT)/random-%.hyt/manifest.json: \
+    benchmarks/make_random_checkpoint.py $(VENV)/.installed
+	rm -rf $(OUT)/random-$*
+	$(BIN)/python benchmarks/make_random_checkpoint.py $(OUT)/random-$* --shape $(SHAPE_$*)
+	$(BIN)/hyt-export $(OUT)/random-$* -o $(OUT)/random-$*.hyt --force
+	rm -rf $(OUT)/random-$*
 
 # What the robot and the simulator need: no torch.
 setup: $(VENV)/.installed

@@ -20,6 +20,7 @@ def test_everybody_answers_the_same_prefixes_and_llama_cpp_says_the_tokens_that_
     (case,) = json.loads(out.read_text())["cases"]
     assert set(case["milliseconds"]) == {"ours", "llama.cpp", "PyTorch float32"}
     assert case["answers_that_differ_from_llama.cpp"]["act"] == 0
+    assert case["think_then_act_over_act"] > 1
     for tasks in case["milliseconds"].values():
         for phases in tasks.values():
             assert all(summary["count"] == 2 and summary["p50_ms"] > 0 for summary in phases.values())
