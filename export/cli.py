@@ -173,7 +173,7 @@ def _progress() -> Iterator[Step | None]:
 def _print(report: Report, output: Path, seconds: float) -> None:
     console = Console(width=None if sys.stdout.isatty() else 120, soft_wrap=True, highlight=False, markup=False)
     console.print(report.table())
-    for line in report.fallback_lines():
+    for line in (*report.padded_lines(), *report.fallback_lines()):
         console.print(line)
     for note in report.notes:
         console.print(f"note: {note}")

@@ -21,7 +21,8 @@ from hyt.export.families import Model, TensorPlan, load_model
 from hyt.export.gguf_metadata import add_language_keys, add_vision_keys
 from hyt.export.gguf_writer import Source, write_gguf
 from hyt.export.head import ARCHITECTURE, Heads
-from hyt.export.quantization import Request, TypeChoice, choose_head_types, choose_types
+from hyt.export.padding import pad_feed_forward
+from hyt.export.quantization import Request, TypeChoice, block_size, choose_head_types, choose_types
 from hyt.export.report import Report
 from hyt.export.signing import SigningKey
 from hyt.export.statement import Statement
@@ -86,11 +87,13 @@ def export_bundle(
             raise InputError(
                 "output type", expected="none: the embedding is the output matrix too", received=output_type
             )
+        model, padded = pad_feed_forward(model, block_size(quantization))
         report = Report(
             command=_command(request, statement),
             name=model.contract.name,
             family=model.family,
             quantization=quantization,
+            padded=list(padded),
             notes=list(model.notes),
         )
         choices = choose_types([*model.language, *model.vision], request)
@@ -182,7 +185,12 @@ def _manifest(
         contract=model.contract,
         shapes=model.shapes,
         image_tokens=image_tokens,
-        quantization=Quantization(requested=report.quantization, types=types),
+        quantization=Quantization(
+            requested=report.quantization,
+            types=types,
+            padded=tuple(report.padded_lines()),
+            fallbacks=tuple(report.fallback_lines()),
+        ),
         files=describe_files(directory),
         provenance=Provenance(tool=TOOL, version=tool_version(), checkpoint_sha256=sha256, command=report.command),
     )

@@ -88,9 +88,11 @@ def _quantized(
     def work(first: int) -> tuple[NDArray[np.uint8], ErrorSum]:
         count = min(step, source_rows - first)
         if whole:
-            rows = source.read_rows(plan.source, plan.first, _rows_of_whole(plan)).reshape(source_rows, -1)
+            rows = source.read_rows(plan.source, plan.first, _rows_of_whole(plan))
+            rows = _padded(rows, len(rows) + plan.zeros[0], 0).reshape(source_rows, -1)
         else:
-            rows = source.read_rows(plan.source, plan.first + first, count)
+            there = max(0, min(count, plan.shape[0] - plan.zeros[0] - first))
+            rows = _padded(source.read_rows(plan.source, plan.first + first, there), count, plan.zeros[1])
         if plan.pairs:
             rows = _halves_in_turn(rows, plan.pairs)
         matrix = (rows + np.float32(plan.add) if plan.add else rows).reshape(-1, columns)
@@ -112,7 +114,14 @@ def _quantized(
 
 def _rows_of_whole(plan: TensorPlan) -> int:
     """Rows of the checkpoint tensor that a small one is read as: elements of a vector, or the one in front."""
-    return plan.shape[0] if len(plan.saved_shape) == 1 else plan.saved_shape[0]
+    return plan.shape[0] - plan.zeros[0] if len(plan.saved_shape) == 1 else plan.saved_shape[0]
+
+
+def _padded(rows: NDArray[np.float32], count: int, columns: int) -> NDArray[np.float32]:
+    """The rows with zero rows below them, up to `count`, and `columns` zeros behind each."""
+    if len(rows) == count and not columns:
+        return rows
+    return np.pad(rows, ((0, count - len(rows)), (0, columns)))
 
 
 def _halves_in_turn(rows: NDArray[np.float32], head_dim: int) -> NDArray[np.float32]:

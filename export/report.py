@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hyt.export.families.base import TensorPlan
+from hyt.export.padding import Padding
 from hyt.export.quantization import ErrorSum, TypeChoice, stored_size
 
 
@@ -49,6 +50,7 @@ class Report:
     quantization: str
     groups: list[Group] = field(default_factory=list)
     fallbacks: list[Fallback] = field(default_factory=list)
+    padded: list[Padding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     verification: dict[str, Any] = field(default_factory=dict)
 
@@ -78,16 +80,20 @@ class Report:
         """Plain data for JSON."""
         return {**asdict(self), "float32_bytes": self.float32_bytes, "bytes": self.bytes}
 
+    def padded_lines(self) -> list[str]:
+        """The rows that were padded, for a person."""
+        return [
+            _line(f"rows of {padding.columns} padded with zeros to {padding.padded}", list(padding.tensors))
+            for padding in self.padded
+        ]
+
     def fallback_lines(self) -> list[str]:
         """The fallbacks for a person, those with the same reason in one line."""
         lines: dict[str, list[str]] = {}
         for fallback in self.fallbacks:
             reason = f"{fallback.type} in place of {fallback.wanted}, {fallback.reason}"
             lines.setdefault(reason, []).append(fallback.tensor)
-        return [
-            f"{len(tensors)} x {reason}: {', '.join(tensors[:3])}{', ...' if len(tensors) > 3 else ''}"
-            for reason, tensors in lines.items()
-        ]
+        return [_line(reason, tensors) for reason, tensors in lines.items()]
 
     def table(self) -> Table:
         """Sizes, types and errors for a person."""
@@ -108,6 +114,10 @@ class Report:
 def megabytes(size: int) -> str:
     """A size for a person, in units of 10**6 bytes."""
     return f"{size / 1e6:.2f} MB"
+
+
+def _line(what: str, tensors: list[str]) -> str:
+    return f"{len(tensors)} x {what}: {', '.join(tensors[:3])}{', ...' if len(tensors) > 3 else ''}"
 
 
 def _group(

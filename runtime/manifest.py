@@ -30,6 +30,7 @@ REQUIRED_FILES = (LANGUAGE_NAME, VISION_NAME, TOKENIZER_NAME)
 
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Line = Annotated[str, Field(min_length=1, max_length=512)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 # One or more plain path parts: no absolute path, no "..", no hidden file, nothing a shell or Windows reads otherwise.
@@ -140,10 +141,15 @@ class Shapes(_Part):
 
 
 class Quantization(_Part):
-    """The type that was asked for, and how many tensors have which type in the end, per GGUF file."""
+    """The type that was asked for, and how many tensors have which type in the end, per GGUF file.
+
+    padded and fallbacks say for a person where rows were padded with zeros, and where another type was taken.
+    """
 
     requested: Name
     types: dict[str, dict[str, Annotated[int, Field(ge=1)]]]
+    padded: tuple[Line, ...] = ()
+    fallbacks: tuple[Line, ...] = ()
 
 
 class FileEntry(_Part):

@@ -90,7 +90,7 @@ class _Model(nn.Module):
         )
         self.siglip = transformers.SiglipVisionModel(
             transformers.SiglipVisionConfig(
-                hidden_size=SIGLIP_WIDTH, intermediate_size=110, hidden_act="gelu", vision_use_head=False, **size
+                hidden_size=SIGLIP_WIDTH, intermediate_size=150, hidden_act="gelu", vision_use_head=False, **size
             )
         )
         features, width = DINO_WIDTH + SIGLIP_WIDTH, language.config.hidden_size
@@ -121,8 +121,8 @@ def _write(path: Path, language: Any, tokenizer: Tokenizer, layout: str, seed: i
             value.copy_(value.to(torch.bfloat16))
         model.dino.embeddings.position_embeddings[:, 0] = 0  # timm gives the class token no position
     path.mkdir(parents=True)
-    state = {name: value.to(torch.bfloat16).contiguous() for name, value in _state(model, layout).items()}
-    _save(path, state, shards)
+    parameters = _state(model, layout)
+    _save(path, {name: value.to(torch.bfloat16).contiguous() for name, value in parameters.items()}, shards)
     text = {key: value for key, value in language.config.to_diff_dict().items() if key != "transformers_version"}
     config = {
         "model_type": "openvla",
@@ -138,10 +138,11 @@ def _write(path: Path, language: Any, tokenizer: Tokenizer, layout: str, seed: i
     }
     (path / "config.json").write_text(json.dumps(config))
     tokenizer.save(str(path / "tokenizer.json"))
-    return Case(path, model.encode, language)
+    return Case(path, model.encode, language, parameters=parameters)
 
 
 def _state(model: _Model, layout: str) -> dict[str, torch.Tensor]:
+    """The model's own parameters, no copies, by their names in a checkpoint."""
     native = layout == "native"
     towers = ("dino_featurizer", "siglip_featurizer") if native else ("featurizer", "fused_featurizer")
     state = _timm_dino(model.dino, f"vision_backbone.{towers[0]}.", "gamma" if native else "scale_factor")
@@ -153,7 +154,7 @@ def _state(model: _Model, layout: str) -> dict[str, torch.Tensor]:
     text = {f"{prefix}{name}": value for name, value in model.language.state_dict().items()}
     if model.language.config.tie_word_embeddings:
         text.pop(f"{prefix}lm_head.weight")
-    return {name: value.detach().clone() for name, value in (state | text).items()}
+    return {name: value.detach() for name, value in (state | text).items()}
 
 
 def _timm_dino(model: Any, prefix: str, scale: str) -> dict[str, torch.Tensor]:
@@ -195,10 +196,13 @@ def _timm_siglip(model: Any, prefix: str) -> dict[str, torch.Tensor]:
 
 
 def _qkv(block: str, *parts: nn.Linear) -> dict[str, torch.Tensor]:
-    return {
-        f"{block}attn.qkv.weight": torch.cat([part.weight for part in parts]),
-        f"{block}attn.qkv.bias": torch.cat([part.bias for part in parts]),
-    }
+    state = {}
+    for name in ("weight", "bias"):
+        whole = torch.cat([getattr(part, name).detach() for part in parts])
+        for part, rows in zip(parts, whole.chunk(len(parts)), strict=True):
+            getattr(part, name).data = rows
+        state[f"{block}attn.qkv.{name}"] = whole
+    return state
 
 
 def _module(name: str, module: Any) -> dict[str, torch.Tensor]:

@@ -38,6 +38,7 @@ class TensorPlan:
            llama.cpp wants their rows in turn (architecture llama); 0 elsewhere
     first: first row that is taken of the checkpoint tensor, where several tensors are made of one
     saved: shape of the checkpoint tensor where it is another; one with a leading 1 is read as without
+    zeros: how many of its last rows and of its last columns are zero and in no checkpoint (see `hyt.export.padding`)
     """
 
     name: str
@@ -49,6 +50,7 @@ class TensorPlan:
     pairs: int = 0
     first: int = 0
     saved: tuple[int, ...] | None = None
+    zeros: tuple[int, int] = (0, 0)
 
     @property
     def saved_shape(self) -> tuple[int, ...]:

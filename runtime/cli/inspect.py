@@ -97,6 +97,8 @@ def _model(manifest: Manifest) -> list[tuple[str, str]]:
             (f"tensors of {name}", ", ".join(f"{count} {type}" for type, count in types.items()))
             for name, types in manifest.quantization.types.items()
         ),
+        *(("padded", line) for line in manifest.quantization.padded),
+        *(("fallback", line) for line in manifest.quantization.fallbacks),
     ]
 
 
