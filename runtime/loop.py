@@ -111,6 +111,7 @@ def _decide(
         condition="text" if modality == "follow" else "none",
         due=began,
         began=began,
+        frame_ages=observation.frame_ages,
         thought_ids=thought,
     )
 

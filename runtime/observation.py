@@ -20,21 +20,30 @@ class Observation:
 
     images: camera name -> uint8 (height, width, 3), RGB, in the order and size the policy's contract names.
     state:  float32 (n,), in the units of the contract; empty when the policy has no state.
+    frame_ages: camera name -> seconds between its image was taken and this observation; empty where nobody measures it.
 
     Raises InputError for an image that is not uint8 (height, width, 3), and for a state that is not a vector of finite
     numbers.
     """
 
-    __slots__ = ("images", "state")
+    __slots__ = ("frame_ages", "images", "state")
 
     images: Mapping[str, NDArray[np.uint8]]
     state: NDArray[np.float32]
+    frame_ages: Mapping[str, float]
 
-    def __init__(self, images: Mapping[str, NDArray[np.uint8]], state: ArrayLike = ()) -> None:
+    def __init__(
+        self,
+        images: Mapping[str, NDArray[np.uint8]],
+        state: ArrayLike = (),
+        *,
+        frame_ages: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
         if not isinstance(images, Mapping):
             raise InputError("images", expected="a mapping of camera name to image", received=type(images).__name__)
         self.images = MappingProxyType({str(name): _image(str(name), image) for name, image in images.items()})
         self.state = _state(state)
+        self.frame_ages = MappingProxyType(dict(frame_ages))
 
     def __repr__(self) -> str:
         images = ", ".join(f"{name}: {image.shape}" for name, image in self.images.items())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import TypeVar
 from hyt.errors import HytError
 from hyt.firmware_bridge import Link
 from hyt.runtime.bundle import Bundle, open_bundle
+from hyt.runtime.cameras import CameraTable, open_camera
 from hyt.runtime.doctor.finding import Finding
-from hyt.runtime.serial_robot.cameras import open_camera
-from hyt.runtime.serial_robot.description import CameraTable, Description, read_description
+from hyt.runtime.serial_robot.description import Description, read_description
 from hyt.runtime.serial_robot.fit import check_contract, check_firmware
 
 PINGS = 20
@@ -54,10 +55,10 @@ def check_firmware_on(device: str, baudrate: int, robot: Description | None, fin
 def _look(table: CameraTable, folder: Path, findings: list[Finding]) -> None:
     camera = open_camera(table, folder)
     try:
-        image, _ = camera.frame()
-        findings.append(
-            Finding(f"camera {table.name}", "good", f"{image.shape[1]} x {image.shape[0]} from {table.source}")
-        )
+        frame = camera.frame()
+        height, width, _ = frame.image.shape
+        age = f"{(time.monotonic() - frame.taken) * 1e3:.0f} ms old"
+        findings.append(Finding(f"camera {table.name}", "good", f"{width} x {height} from {table.source}, {age}"))
     finally:
         camera.close()
 

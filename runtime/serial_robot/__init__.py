@@ -4,13 +4,11 @@ description.py  robot.toml as checked objects
 fit.py          what must agree: the description with the policy's contract, and with the firmware
 plan.py         a chunk -> absolute setpoints of every axis
 kinematics.py   adapters for policies that speak of an end effector
-cameras.py      where images come from
 robot.py        SerialRobot, a hyt.runtime.robot.Robot
 """
 
-from hyt.runtime.serial_robot.cameras import Camera
 from hyt.runtime.serial_robot.description import Description, read_description
 from hyt.runtime.serial_robot.kinematics import KinematicsRequest
 from hyt.runtime.serial_robot.robot import SerialRobot
 
-__all__ = ["Camera", "Description", "KinematicsRequest", "SerialRobot", "read_description"]
+__all__ = ["Description", "KinematicsRequest", "SerialRobot", "read_description"]

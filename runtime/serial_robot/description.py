@@ -41,10 +41,11 @@ offset = 0.0
 actions = "my_arm.kinematics:inverse"
 state = "my_arm.kinematics:forward"
 
-[[cameras]]
+[[cameras]]                         # sources and further keys: runtime/cameras/table.py
 name = "front"                      # of the policy
-source = "video:/dev/video0"        # or video:FILE, images:FOLDER (in turn), newest:FOLDER (the file last written)
+source = "video:/dev/video0"        # or csi:0, video:FILE, images:FOLDER (in turn), newest:FOLDER (the last file)
 max_age = 0.5                       # seconds; an older image stops the run
+frozen_after = 2.0                  # seconds; a picture that does not change for longer stops the run; 0: never
 resize = false                      # scale to the policy's size, in place of refusing another
 """
 
@@ -59,6 +60,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from hyt.errors import InputError
 from hyt.firmware_bridge.constants import MAX_AXES
 from hyt.firmware_bridge.process import AxisConfig, FirmwareConfig
+from hyt.runtime.cameras import CameraTable
 from hyt.runtime.contract import Finite, Name, first_problem
 
 if sys.version_info >= (3, 11):
@@ -140,15 +142,6 @@ class KinematicsTable(_Strict):
 
     actions: Function | None = None
     state: Function | None = None
-
-
-class CameraTable(_Strict):
-    """One camera of the policy."""
-
-    name: Name
-    source: Annotated[str, Field(pattern=r"^(video|images|newest):.+$")]
-    max_age: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)] = 0.5
-    resize: bool = False
 
 
 class Description(_Strict):

@@ -12,10 +12,10 @@ import numpy as np
 from hyt.errors import ChunkRejected, LinkError
 from hyt.firmware_bridge import FirmwareProcess, Link, Result, State, Telemetry
 from hyt.runtime.actions import ActionChunk
+from hyt.runtime.cameras import look, open_camera
 from hyt.runtime.contract import Contract
 from hyt.runtime.observation import Observation, check_observation
 from hyt.runtime.robot import Outcome
-from hyt.runtime.serial_robot.cameras import fresh, open_camera
 from hyt.runtime.serial_robot.description import read_description
 from hyt.runtime.serial_robot.fit import check_contract, check_firmware, step_ticks
 from hyt.runtime.serial_robot.kinematics import Array
@@ -93,10 +93,19 @@ class SerialRobot:
         self._commanded = self._telemetry.setpoints.copy()
 
     def observe(self) -> Observation:
-        """An image of each camera and the state from telemetry; raises RobotError when an image is too old."""
+        """An image of each camera and the state from telemetry.
+
+        Raises RobotError when a camera has failed, is frozen, or its image is too old.
+        """
         self._telemetry = self._hear()
-        images = {camera.name: fresh(source, table, camera) for camera, table, source in self._cameras}
-        return Observation(images, self._planner.state(self._telemetry.positions).astype(np.float32))
+        seen = {camera.name: look(source, table, camera) for camera, table, source in self._cameras}
+        state = self._planner.state(self._telemetry.positions).astype(np.float32)
+        now = time.monotonic()
+        return Observation(
+            {name: image for name, (image, _) in seen.items()},
+            state,
+            frame_ages={name: now - taken for name, (_, taken) in seen.items()},
+        )
 
     def execute(self, chunk: ActionChunk) -> Outcome:
         """Send the chunk and wait until it has been executed.
