@@ -73,11 +73,13 @@ class Session:
         action_steps: int = 0,
         action_dimensions: int = 0,
         gate_units: int = 0,
+        mapped_weights: bool = False,
     ) -> None:
         """Load the files. `threads` 0: all physical cores but one, at most 8; `vocab_size` 0: the embedding's rows.
 
         A continuous policy has `action_steps` and `action_dimensions`, the file `head`, and no action tokens; one with
-        a gate has `gate_units` and the file `head`.
+        a gate has `gate_units` and the file `head`. `kv_type` is f32 or f16. With `mapped_weights` large matrices stay
+        in their files, which must not change meanwhile.
         """
 
     def observe(self, images: list[NDArray[np.uint8]], layout: NDArray[np.int32]) -> None:

@@ -272,15 +272,24 @@ def require_gate(contract: Contract) -> Gate:
 
 
 def load(
-    path: str | os.PathLike[str], *, threads: int = 0, require_signature: str | os.PathLike[str] | None = None
+    path: str | os.PathLike[str],
+    *,
+    threads: int = 0,
+    require_signature: str | os.PathLike[str] | None = None,
+    kv_type: str = "f32",
+    mapped: bool = False,
 ) -> Policy:
     """Verify the bundle at `path` and load it into the C++ core; it never needs torch.
 
     threads: 0 takes all physical cores but one, at most 8. require_signature: PEM file of the Ed25519 public key that
-    must have signed the bundle. Raises BundleError when the bundle is missing, damaged, changed since its export, of
-    another schema or not signed as required, and InputError for a negative number of threads or no such key.
+    must have signed the bundle. kv_type: "f16" halves the memory of keys and values and rounds them. mapped: large
+    matrices stay in the bundle's files, which the system reads and drops as memory allows; slower, and the files must
+    not change as long as the policy is used.
+
+    Raises BundleError when the bundle is missing, damaged, changed since its export, of another schema or not signed as
+    required, and InputError for a negative number of threads, no such key or no such type.
     """
     from hyt.runtime.backends.core import CoreBackend
 
     bundle = open_bundle(path, require_signature=require_signature)
-    return Policy(bundle, CoreBackend(bundle, threads))
+    return Policy(bundle, CoreBackend(bundle, threads, kv_type=kv_type, mapped=mapped))

@@ -131,7 +131,7 @@ class GgufFile::Reader {
     size_t position_ = 0;
 };
 
-GgufFile::GgufFile(const std::string& path) : path_(path) {
+GgufFile::GgufFile(const std::string& path, bool lasting) : path_(path), lasting_(lasting) {
     const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
     if (file < 0) throw Error(path, "a readable GGUF file", std::strerror(errno));
     struct stat status{};

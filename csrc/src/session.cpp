@@ -51,12 +51,13 @@ Session::Session(const SessionConfig& config)
     : config_(config), backend_(config.threads, config.own_kernels), workspace_(backend_) {
     check_config();
     if (config.image_count > 0) {
-        const GgufFile file(config.vision);
-        vision_ = std::make_unique<VisionEncoder>(backend_, file, config.image_count);
+        vision_file_ = std::make_unique<GgufFile>(config.vision, config.mapped_weights);
+        vision_ = std::make_unique<VisionEncoder>(backend_, *vision_file_, config.image_count);
+        if (!config.mapped_weights) vision_file_.reset();
         workspace_.reserve(vision_->graph());
     }
     if (config.continuous()) load_action_head();
-    const GgufFile file(config.language);
+    language_file_ = std::make_unique<GgufFile>(config.language, config.mapped_weights);
     DecoderShape shape{};
     shape.image_tokens = vision_ ? vision_->token_count() : 0;
     shape.max_prefix = shape.image_tokens + config.max_text_tokens;
@@ -67,8 +68,9 @@ Session::Session(const SessionConfig& config)
     shape.kv_type = kv_type(config.kv_type);
     shape.action_ids = config.action_token_ids;
     shape.action_head = action_head_.get();
-    decoder_ =
-        std::make_unique<Decoder>(backend_, workspace_, file, shape, vision_ ? vision_->tokens() : nullptr);
+    decoder_ = std::make_unique<Decoder>(backend_, workspace_, *language_file_, shape,
+                                         vision_ ? vision_->tokens() : nullptr);
+    if (!config.mapped_weights) language_file_.reset();
     const DecoderParams& params = decoder_->params();
     if (vision_ && vision_->params().projection() != params.hidden) {
         throw Error(config.vision + ": projection_dim",

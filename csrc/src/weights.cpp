@@ -34,24 +34,38 @@ class QuietLog {
 Weights::Weights(const Backend& backend, const GgufFile& file) : backend_(backend), file_(file) {}
 
 ggml_tensor* Weights::declare(ggml_type type, int64_t columns, int64_t rows, bool repack,
-                              std::vector<Piece> pieces, const std::string& name) {
+                              std::vector<Piece> pieces, const std::string& name, bool may_stay) {
     // A tensor in no buffer yet, to ask where it should lie.
     ggml_tensor probe{};
     probe.type = type;
     probe.ne[0] = columns;
     probe.ne[1] = rows;
     ggml_backend_buffer_type_t where = repack ? backend_.matrix_buffer_type(&probe) : backend_.buffer_type();
+    ggml_context& owner = context(stays(may_stay, pieces) ? nullptr : where);
+    ggml_tensor* tensor = rows == 0 ? ggml_new_tensor_1d(&owner, type, columns)
+                                    : ggml_new_tensor_2d(&owner, type, columns, rows);
+    ggml_set_name(tensor, name.c_str());
+    declared_.push_back({tensor, std::move(pieces), may_stay});
+    return tensor;
+}
+
+ggml_context& Weights::context(ggml_backend_buffer_type_t where) {
     ggml_context_ptr& context = contexts_[where];
     if (!context) {
         // Each tensor of the file is declared at most once, beside the action head's rows.
         const ggml_init_params params{(file_.tensor_count() + 4) * ggml_tensor_overhead(), nullptr, true};
         context.reset(ggml_init(params));
     }
-    ggml_tensor* tensor = rows == 0 ? ggml_new_tensor_1d(context.get(), type, columns)
-                                    : ggml_new_tensor_2d(context.get(), type, columns, rows);
-    ggml_set_name(tensor, name.c_str());
-    declared_.push_back({tensor, std::move(pieces)});
-    return tensor;
+    return *context;
+}
+
+// Stacked matrices lie in one piece where the file has them one behind the other without padding in between.
+bool Weights::stays(bool may_stay, const std::vector<Piece>& pieces) const {
+    if (!may_stay || !file_.lasting()) return false;
+    for (size_t i = 1; i < pieces.size(); ++i) {
+        if (pieces[i].data != pieces[i - 1].data + pieces[i - 1].bytes) return false;
+    }
+    return true;
 }
 
 const GgufTensor& Weights::weight(const std::string& name, const std::vector<int64_t>& shape) const {
@@ -96,12 +110,12 @@ ggml_tensor* Weights::stacked_matrix(const std::vector<std::string>& names, int6
         pieces.push_back({found.data, found.bytes});
         total += rows[i];
     }
-    return declare(type, columns, total, true, std::move(pieces), names[0]);
+    return declare(type, columns, total, true, std::move(pieces), names[0], true);
 }
 
 ggml_tensor* Weights::table(const std::string& name, int64_t columns, int64_t rows) {
     const GgufTensor& found = weight(name, {columns, rows});
-    return declare(found.type, columns, rows, false, {{found.data, found.bytes}}, name);
+    return declare(found.type, columns, rows, false, {{found.data, found.bytes}}, name, true);
 }
 
 ggml_tensor* Weights::array(const std::string& name, const std::vector<int64_t>& shape, int64_t columns,
@@ -128,6 +142,14 @@ ggml_tensor* Weights::chosen_rows(const std::string& name, int64_t columns, int6
 void Weights::load() {
     const QuietLog quiet;
     for (auto& [where, context] : contexts_) {
+        if (!where) {
+            // ggml takes a pointer to what it may write to; weights it only reads.
+            auto* begin = const_cast<uint8_t*>(file_.begin());
+            mapped_.reset(ggml_backend_cpu_buffer_from_ptr(begin, file_.size()));
+            if (!mapped_) throw Error(file_.path() + ": weights", "a buffer over the file", "a failure");
+            ggml_backend_buffer_set_usage(mapped_.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
+            continue;
+        }
         ggml_backend_buffer_ptr buffer(ggml_backend_alloc_ctx_tensors_from_buft(context.get(), where));
         if (!buffer) throw Error(file_.path() + ": weights", "memory for them", "an allocation failure");
         ggml_backend_buffer_set_usage(buffer.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
@@ -135,6 +157,10 @@ void Weights::load() {
     }
     std::vector<uint8_t> joined;
     for (const Declared& d : declared_) {
+        if (stays(d.may_stay, d.pieces)) {
+            ggml_backend_tensor_alloc(mapped_.get(), d.tensor, const_cast<uint8_t*>(d.pieces[0].data));
+            continue;
+        }
         if (d.pieces.size() == 1) {
             ggml_backend_tensor_set(d.tensor, d.pieces[0].data, 0, d.pieces[0].bytes);
             file_.release(d.pieces[0].data, d.pieces[0].bytes);

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
+KV_TYPES = ("f32", "f16")
 MOST_THREADS = 512
 """As many as ggml takes."""
 
@@ -26,14 +27,17 @@ MOST_THREADS = 512
 class CoreBackend:
     """One session of the core with the policy of one bundle.
 
-    threads: 0 takes all physical cores but one, at most 8. Raises BundleError when the core cannot read the bundle's
-    weights, MissingDependencyError when the core itself cannot be loaded.
+    threads: 0 takes all physical cores but one, at most 8; kv_type: f32 or f16, of keys and values; mapped: leave large
+    matrices in their files. Raises BundleError when the core cannot read the bundle's weights, MissingDependencyError
+    when the core itself cannot be loaded.
     """
 
-    def __init__(self, bundle: Bundle, threads: int = 0) -> None:
+    def __init__(self, bundle: Bundle, threads: int = 0, *, kv_type: str = "f32", mapped: bool = False) -> None:
         if not 0 <= threads <= MOST_THREADS:
             expected = f"0 (all physical cores but one) to {MOST_THREADS}"
             raise InputError("threads", expected=expected, received=str(threads))
+        if kv_type not in KV_TYPES:
+            raise InputError("kv type", expected=f"one of {', '.join(KV_TYPES)}", received=repr(kv_type))
         try:
             from hyt.runtime import _core
         except ImportError as problem:  # not built, or without the ggml libraries of llama-cpp-python
@@ -61,6 +65,8 @@ class CoreBackend:
                 action_steps=action.steps if continuous else 0,
                 action_dimensions=len(action.dimensions) if continuous else 0,
                 gate_units=contract.gate.units if contract.gate else 0,
+                kv_type=kv_type,
+                mapped_weights=mapped,
             )
         except _core.CoreError as problem:
             raise BundleError(

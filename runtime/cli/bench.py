@@ -16,12 +16,13 @@ from rich.table import Table
 
 from hyt.errors import InputError
 from hyt.runtime.actions import Timings
-from hyt.runtime.cli.output import add_signature_option, check_output, describe_bundle, machine, versions, write_json
+from hyt.runtime.cli.loading import add_loading_options, load_policy
+from hyt.runtime.cli.output import check_output, describe_bundle, machine, versions, write_json
 from hyt.runtime.contract import Contract
 from hyt.runtime.cost import Cost, cost_of
 from hyt.runtime.machine import Ceiling, measure_ceiling
 from hyt.runtime.observation import Observation
-from hyt.runtime.policy import Policy, load
+from hyt.runtime.policy import Policy
 from hyt.runtime.statistics import Summary, summarise
 
 
@@ -31,11 +32,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("bundle", metavar="NAME.hyt")
     parser.add_argument("--repeat", type=int, default=20, metavar="N", help="answers of each kind (default 20)")
     parser.add_argument("--instruction", help="default: the first that the bundle lists")
-    parser.add_argument(
-        "--threads", type=int, default=0, help="threads of the core (default: all physical cores but one, at most 8)"
-    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
-    add_signature_option(parser)
+    add_loading_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -44,7 +42,7 @@ def run(options: argparse.Namespace) -> None:
     if options.repeat < 1:
         raise InputError("--repeat", expected="at least 1", received=str(options.repeat))
     check_output(options.json)
-    with load(options.bundle, threads=options.threads, require_signature=options.require_signature) as policy:
+    with load_policy(options) as policy:
         instruction = options.instruction or next(iter(policy.contract.instructions), None)
         if instruction is None:
             raise InputError("bench", expected="an instruction", received="none listed", remedy="give --instruction")
@@ -76,29 +74,29 @@ def run(options: argparse.Namespace) -> None:
 
 
 def measure(policy: Policy, instruction: str, repeat: int) -> dict[str, Summary]:
-    """Latency of each phase over `repeat` fresh observations, each asked to act, think and follow in turn."""
-    contract = policy.contract
+    """Latency of each phase over `repeat` fresh observations, each asked in turn for all that the policy can do."""
+    contract, modalities = policy.contract, policy.contract.modalities
     seconds: dict[str, list[float]] = {}
-    tokens = 0
     for index in range(repeat):
         act = policy.act(random_observation(contract, 3 * index)).timings
-        thought = policy.think(random_observation(contract, 3 * index + 1))
-        follow = policy.follow(random_observation(contract, 3 * index + 2), instruction).timings
-        tokens = max(len(thought.tokens), 1)
-        for phase, value in _phases(act, thought.timings, follow, contract.action.tokens, tokens).items():
+        phases = _phases(act, contract.action.tokens)
+        if modalities.think is not None:
+            thought = policy.think(random_observation(contract, 3 * index + 1))
+            phases["thought token"] = thought.timings.thought / max(len(thought.tokens), 1)
+            phases["think"] = thought.timings.total
+        if modalities.follow is not None:
+            phases["follow"] = policy.follow(random_observation(contract, 3 * index + 2), instruction).timings.total
+        for phase, value in phases.items():
             seconds.setdefault(phase, []).append(value)
     return {phase: summarise(values) for phase, values in seconds.items()}
 
 
-def _phases(act: Timings, think: Timings, follow: Timings, actions: int, thoughts: int) -> dict[str, float]:
+def _phases(act: Timings, actions: int) -> dict[str, float]:
     return {
         "vision": act.vision,
         "prefill": act.prefill,
         "action token" if actions else "action chunk": act.decode / max(actions, 1),
-        "thought token": think.thought / thoughts,
         "act": act.total,
-        "think": think.total,
-        "follow": follow.total,
     }
 
 
@@ -121,24 +119,26 @@ def shares(phases: Mapping[str, Summary], cost: Cost, ceiling: Ceiling) -> dict[
     """Median phases against the ceiling that binds each: bandwidth for tokens, arithmetic for vision and prefill."""
     seconds = {phase: summary.p50_ms / 1e3 for phase, summary in phases.items()}
     action = "action chunk" if "action chunk" in seconds else "action token"
-    return {
+    found = {
         "vision": cost.vision_flops / seconds["vision"] / ceiling.flops_per_second,
         "prefill": cost.prefill_flops / seconds["prefill"] / ceiling.flops_per_second,
         action: cost.action_pass_bytes / seconds[action] / ceiling.bytes_per_second,
-        "thought token": cost.thought_token_bytes / seconds["thought token"] / ceiling.bytes_per_second,
     }
+    if thought := seconds.get("thought token"):
+        found["thought token"] = cost.thought_token_bytes / thought / ceiling.bytes_per_second
+    return found
 
 
 def bench_table(phases: Mapping[str, Summary], report: Mapping[str, Any]) -> Table:
     """One row a phase; below it memory and the measured ceiling."""
     ceiling, cost = report["ceiling"], report["cost"]
-    rate = 1e3 / phases["thought token"].p50_ms
+    thoughts = f"thoughts {1e3 / phases['thought token'].p50_ms:.0f} tokens/s; " if "thought token" in phases else ""
     table = Table(
         title=f"{report['bundle']['name']} ({report['bundle']['quantization']}), {ceiling['threads']} threads, "
         f"{report['repeat']} answers of each kind",
         title_justify="left",
         caption=f"weights {cost['weight_bytes'] / 2**20:.1f} MiB, "
-        f"peak memory {report['peak_rss_bytes'] / 2**20:.0f} MiB; thoughts {rate:.0f} tokens/s; "
+        f"peak memory {report['peak_rss_bytes'] / 2**20:.0f} MiB; {thoughts}"
         f"this machine reads {ceiling['bytes_per_second'] / 1e9:.1f} GB/s and multiplies float32 at "
         f"{ceiling['flops_per_second'] / 1e9:.0f} GFLOP/s (quantised weights multiply in int8, which may be faster)",
         caption_justify="left",

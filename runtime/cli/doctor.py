@@ -16,7 +16,8 @@ from rich.text import Text
 
 from hyt.errors import HytError, InputError
 from hyt.firmware_bridge.device import by_id
-from hyt.runtime.cli.output import add_signature_option, check_output, machine, versions, write_json
+from hyt.runtime.cli.loading import add_signature_option
+from hyt.runtime.cli.output import check_output, machine, versions, write_json
 from hyt.runtime.doctor.computer import check_computer
 from hyt.runtime.doctor.finding import Finding
 from hyt.runtime.doctor.robot import check_bundle, check_description, check_firmware_on

@@ -12,14 +12,15 @@ from rich.console import Console
 
 from hyt.errors import HytError, InputError
 from hyt.runtime.cli.arming import confirm_arming
-from hyt.runtime.cli.output import add_signature_option, check_output, describe_bundle, machine, versions, write_json
+from hyt.runtime.cli.loading import add_loading_options, load_policy
+from hyt.runtime.cli.output import check_output, describe_bundle, machine, versions, write_json
 from hyt.runtime.cli.results import RobotResult, results_table
 from hyt.runtime.cli.robots import SERIAL, open_robot, robot_names
 from hyt.runtime.cli.tally import Tally
 from hyt.runtime.controls import Controls
 from hyt.runtime.listener import EpisodeResult, Listener
 from hyt.runtime.loop import run_episode
-from hyt.runtime.policy import Policy, load, require_gate
+from hyt.runtime.policy import Policy, require_gate
 from hyt.runtime.serial_robot import SerialRobot
 from hyt.runtime.view import View
 
@@ -56,9 +57,6 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--seed", type=_seed, default=FIRST_SEED, help="seed of the first episode; the next counts on")
     parser.add_argument("--record", type=Path, metavar="DIR", help="filmstrip and video of each robot's first episode")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results")
-    parser.add_argument(
-        "--threads", type=int, default=0, help="threads of the core (default: all physical cores but one, at most 8)"
-    )
     parser.add_argument("--port", help="firmware on this port, in real time (default: an own one, in lockstep)")
     parser.add_argument(
         "--mcu",
@@ -70,7 +68,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--dry-run", action="store_true", help="serial: show every setpoint, arm and move nothing")
     parser.add_argument("--yes", action="store_true", help="serial: arm without asking")
     parser.add_argument("--no-view", action="store_true", help="no live view")
-    add_signature_option(parser)
+    add_loading_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -88,7 +86,7 @@ def run(options: argparse.Namespace) -> None:
     console = Console()
     if options.record is not None and names[0].startswith(SERIAL):
         raise InputError("--record", expected="a simulated robot", received=names[0])
-    with load(options.bundle, threads=options.threads, require_signature=options.require_signature) as policy:
+    with load_policy(options) as policy:
         if options.mode == "gate":
             require_gate(policy.contract)
         policy.warm_up()

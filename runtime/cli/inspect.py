@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hyt.runtime.bundle import Bundle, open_bundle
-from hyt.runtime.cli.output import add_signature_option
+from hyt.runtime.cli.loading import add_signature_option
 from hyt.runtime.contract import Contract, ImageSegment, StateSegment, TextSegment
 from hyt.runtime.manifest import Manifest
 from hyt.runtime.prompt import Prompt, read_tokenizer

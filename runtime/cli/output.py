@@ -1,8 +1,7 @@
-"""What the subcommands share: an option, output files that appear whole or not at all, and facts about the run."""
+"""What the subcommands share: output files that appear whole or not at all, and facts about the run."""
 
 from __future__ import annotations
 
-import argparse
 import importlib.metadata
 import json
 import os
@@ -17,16 +16,6 @@ from hyt.runtime.bundle import Bundle, describe_file
 from hyt.runtime.manifest import MANIFEST_NAME
 
 _PACKAGES = ("hyt", "llama-cpp-python", "numpy", "tokenizers", "metaworld", "mujoco")
-
-
-def add_signature_option(parser: argparse.ArgumentParser) -> None:
-    """The option of every subcommand that opens a bundle."""
-    parser.add_argument(
-        "--require-signature",
-        type=Path,
-        metavar="PUBKEY",
-        help="refuse a bundle that was not signed with this Ed25519 key (PEM)",
-    )
 
 
 def check_output(path: Path | None, *, folder: bool = False) -> None:

@@ -77,7 +77,7 @@ def test_a_policy_without_known_instructions_is_given_a_word_of_its_tokenizer(
         def act(self, observation: Observation) -> Any:
             return SimpleNamespace(tokens=tokens, values=np.zeros((2, 4)), confidence=0.5, think_probability=None)
 
-    monkeypatch.setattr("hyt.export.verify.load", lambda path, threads: Stub())
+    monkeypatch.setattr("hyt.export.verify.load", lambda path, **options: Stub())
     verify_bundle(Path("x.hyt"), threads=1)
     assert prompt.encode(asked[0])
     assert asked[1] == "closed"

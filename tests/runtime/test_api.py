@@ -168,6 +168,22 @@ def test_a_negative_number_of_threads_is_refused(tiny_bundle: Path) -> None:
     assert str(caught.value) == "threads; expected 0 (all physical cores but one) to 512; received -1"
 
 
+def test_another_type_of_keys_and_values_is_refused(tiny_bundle: Path) -> None:
+    with pytest.raises(hyt.InputError) as caught:
+        hyt.load(tiny_bundle, kv_type="q8_0")
+    assert str(caught.value) == "kv type; expected one of f32, f16; received 'q8_0'"
+
+
+def test_weights_may_stay_in_their_files_and_keys_in_half_precision(tiny_bundle: Path) -> None:
+    with (
+        hyt.load(tiny_bundle, threads=THREADS) as usual,
+        hyt.load(tiny_bundle, threads=THREADS, mapped=True, kv_type="f16") as small,
+    ):
+        own, other = (policy.info["backend"] for policy in (usual, small))
+    assert other["weights_bytes"] < own["weights_bytes"] / 2
+    assert other["kv_bytes"] == own["kv_bytes"] / 2
+
+
 def test_the_info_names_policy_and_engine(policy: hyt.Policy) -> None:
     info = policy.info
     assert (info["name"], info["family"]) == ("tiny", "paligemma2")

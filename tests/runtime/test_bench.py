@@ -7,7 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from prismatic import write_openvla
 
+from hyt.export.exporter import export_bundle
+from hyt.export.statement import Statement
 from hyt.runtime.cli import main
 from hyt.runtime.machine import STREAM_BYTES, measure_ceiling
 
@@ -29,6 +32,18 @@ def test_a_bench_prints_a_table_and_one_line_of_json_and_writes_the_same(
     assert set(report["share"]) == {"vision", "prefill", "action token", "thought token"}
     assert report["cost"]["weight_bytes"] < report["peak_rss_bytes"]
     assert report["ceiling"]["threads"] == 1
+
+
+def test_a_policy_that_only_acts_is_measured_in_acting_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_openvla(tmp_path / "c")
+    export_bundle(tmp_path / "c", tmp_path / "x.hyt", statement=Statement(step_time=0.2, units=("m", "rad")), threads=1)
+    arguments = ["bench", str(tmp_path / "x.hyt"), "--repeat", "2", "--threads", "1", "--instruction", "open drawer"]
+    assert main([*arguments, "--kv", "f16", "--mapped"]) == 0
+    report = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(report["latency_ms"]) == {"vision", "prefill", "action token", "act"}
+    assert set(report["share"]) == {"vision", "prefill", "action token"}
 
 
 def test_a_continuous_policy_is_measured_by_the_chunk(

@@ -31,14 +31,19 @@ struct GgufTensor {
 
 class GgufFile {
   public:
-    // Throws Error when the file cannot be opened or is not a sound GGUF file.
-    explicit GgufFile(const std::string& path);
+    // Throws Error when the file cannot be opened or is not a sound GGUF file. `lasting` promises that it
+    // stays open as long as its weights are used, which may then stay in it.
+    explicit GgufFile(const std::string& path, bool lasting = false);
     ~GgufFile();
     GgufFile(const GgufFile&) = delete;
     GgufFile& operator=(const GgufFile&) = delete;
 
     const std::string& path() const { return path_; }
     size_t tensor_count() const { return tensors_.size(); }
+    bool lasting() const { return lasting_; }
+    // The whole mapping.
+    const uint8_t* begin() const { return mapping_; }
+    size_t size() const { return size_; }
 
     // The value of a key. Throws Error when it is missing, of another type, not finite, or outside [low,
     // high].
@@ -76,6 +81,7 @@ class GgufFile {
     void parse_tensors(Reader& reader, uint64_t count);
 
     std::string path_;
+    bool lasting_;
     const uint8_t* mapping_ = nullptr;
     size_t size_ = 0;
     std::map<std::string, Value> values_;

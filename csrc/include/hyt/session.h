@@ -41,6 +41,9 @@ struct SessionConfig {
     std::string head;             // path of head.gguf; read for a continuous policy or a gate
     int64_t action_steps = 0, action_dimensions = 0;  // of a continuous chunk; 0: action tokens
     int64_t gate_units = 0;                           // hidden units of the gate; 0: no gate
+    // Large matrices stay in the files, which the system reads and drops as memory allows: little memory, a
+    // slower layout. The files must not change meanwhile.
+    bool mapped_weights = false;
 
     bool continuous() const { return action_steps > 0; }
 };
@@ -157,8 +160,9 @@ class Session {
     std::mutex mutex_;
     Backend backend_;
     Workspace workspace_;
-    std::unique_ptr<VisionEncoder> vision_;    // null without images
-    std::unique_ptr<ActionHead> action_head_;  // null with action tokens
+    std::unique_ptr<GgufFile> vision_file_, language_file_;  // null once all weights are copied
+    std::unique_ptr<VisionEncoder> vision_;                  // null without images
+    std::unique_ptr<ActionHead> action_head_;                // null with action tokens
     std::unique_ptr<Decoder> decoder_;
     std::optional<Gate> gate_;
 

@@ -43,9 +43,11 @@ class Weights {
     ggml_tensor* chosen_rows(const std::string& name, int64_t columns, int64_t rows,
                              const std::vector<int32_t>& ids);
 
-    // Allocates the buffers and copies the data; the file may be closed afterwards.
+    // Allocates the buffers and copies the data; the file may be closed afterwards, unless it is a lasting
+    // one: large matrices that lie in one piece then stay in it.
     void load();
 
+    // In buffers of our own.
     size_t bytes() const;
 
   private:
@@ -56,18 +58,23 @@ class Weights {
     struct Declared {
         ggml_tensor* tensor;
         std::vector<Piece> pieces;
+        bool may_stay;
     };
 
     const GgufTensor& weight(const std::string& name, const std::vector<int64_t>& shape) const;
     const GgufTensor& float_weight(const std::string& name, const std::vector<int64_t>& shape) const;
     ggml_tensor* declare(ggml_type type, int64_t columns, int64_t rows, bool repack,
-                         std::vector<Piece> pieces, const std::string& name);
+                         std::vector<Piece> pieces, const std::string& name, bool may_stay = false);
+
+    ggml_context& context(ggml_backend_buffer_type_t where);
+    bool stays(bool may_stay, const std::vector<Piece>& pieces) const;
 
     const Backend& backend_;
     const GgufFile& file_;
-    std::map<ggml_backend_buffer_type_t, ggml_context_ptr> contexts_;
+    std::map<ggml_backend_buffer_type_t, ggml_context_ptr> contexts_;  // null: what stays in the file
     std::vector<Declared> declared_;
     std::vector<ggml_backend_buffer_ptr> buffers_;
+    ggml_backend_buffer_ptr mapped_;  // over a lasting file
 };
 
 }  // namespace hyt

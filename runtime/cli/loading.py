@@ -1,0 +1,44 @@
+"""The options of the subcommands that load a policy, and loading it as they say."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from hyt.runtime.backends.core import KV_TYPES
+from hyt.runtime.policy import Policy, load
+
+
+def add_loading_options(parser: argparse.ArgumentParser) -> None:
+    """Add them."""
+    parser.add_argument(
+        "--threads", type=int, default=0, help="threads of the core (default: all physical cores but one, at most 8)"
+    )
+    parser.add_argument(
+        "--kv", choices=KV_TYPES, default=KV_TYPES[0], help="type of keys and values; f16 takes half the memory"
+    )
+    parser.add_argument(
+        "--mapped", action="store_true", help="leave large matrices in the bundle's files: little memory, but slower"
+    )
+    add_signature_option(parser)
+
+
+def add_signature_option(parser: argparse.ArgumentParser) -> None:
+    """The option of every subcommand that opens a bundle."""
+    parser.add_argument(
+        "--require-signature",
+        type=Path,
+        metavar="PUBKEY",
+        help="refuse a bundle that was not signed with this Ed25519 key (PEM)",
+    )
+
+
+def load_policy(options: argparse.Namespace) -> Policy:
+    """The policy of `options.bundle`; raises what `hyt.load` raises."""
+    return load(
+        options.bundle,
+        threads=options.threads,
+        require_signature=options.require_signature,
+        kv_type=options.kv,
+        mapped=options.mapped,
+    )
