@@ -84,6 +84,16 @@ class Clock:
         """The tick now, modulo 2^32; in lockstep the last tick heard of."""
         return self.tick_at(time.monotonic())
 
+    def time_of(self, tick: float) -> float:
+        """Host time at which this tick is reached, taken as the one nearest to the last that was heard of."""
+        with self._lock:
+            if not self._samples:
+                raise ValueError("the clock has no sample yet")
+            last = self._samples[-1][2]
+            origin, reference, rate = self._fit
+        unwrapped = last + ((tick - last + 2**31) % 2**32 - 2**31)
+        return origin + (unwrapped - reference) / rate
+
     def uncertainty(self) -> float:
         """Half of the shortest round trip in seconds: the tick may be off by so much whatever the fit says."""
         with self._lock:

@@ -33,7 +33,8 @@ class Decision:
     began:      and at which it began to observe
     margin:     seconds between the firmware's acknowledgement and the tick at which the chunk starts; negative if late,
                 None where the robot's time stands still between ticks
-    start_tick: the firmware's tick at which the chunk starts
+    tick:       the firmware's tick when it began to observe
+    start_tick: and at which the chunk starts
     frame_ages: camera name -> seconds between the frame was taken and the observation was complete
     thought_ids: what it wrote before the action, int32 (thought_tokens,) vocabulary ids; None where it did not think
     """
@@ -52,6 +53,7 @@ class Decision:
     start_tick: int = 0
     frame_ages: Mapping[str, float] = field(default_factory=dict)
     thought_ids: NDArray[np.int32] | None = None
+    tick: int = 0
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ class LimiterState:
 @dataclass(frozen=True)
 class EpisodeResult:
     """How an episode went; `latencies` hold the seconds of every decision by phase, `thoughts` counts those it thought
-    about."""
+    about before it acted, `finished_thoughts` the thoughts that were finished beside the actions."""
 
     seed: int
     success: bool
@@ -104,6 +106,7 @@ class EpisodeResult:
     seconds: float
     latencies: dict[str, list[float]]
     thoughts: int = 0
+    finished_thoughts: int = 0
 
 
 class Listener:

@@ -3,25 +3,28 @@
     policy -> chunk -> Link -> serial -> firmware -> setpoint of every control step -> arm
 
 By default the robot owns a firmware process in lockstep: no tick passes unless the simulation asks for it, so an
-episode is the same on every machine. Attached to a port it is a guest of a firmware that runs in real time, and so is
-the simulation.
+episode is the same on every machine. In real time, with a firmware of its own or as the guest of one on a port, the
+firmware tells its setpoints as they pass, and the arm takes them when it next catches up with the clock.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
 import numpy as np
 import numpy.typing as npt
 
-from hyt.errors import ChunkRejected, InputError, LinkError
-from hyt.firmware_bridge import AxisConfig, FirmwareConfig, FirmwareProcess, Link, QemuFirmware, Result, State
+from hyt.errors import InputError, LinkError
+from hyt.firmware_bridge import AxisConfig, Event, FirmwareConfig, FirmwareProcess, Heard, Link, QemuFirmware, State
 from hyt.runtime.actions import ActionChunk
 from hyt.runtime.contract import Contract
 from hyt.runtime.observation import Observation, check_observation
-from hyt.runtime.robot import Outcome
+from hyt.runtime.robot import Outcome, Sent, execute
+from hyt.runtime.schedule.sender import Sender
+from hyt.runtime.schedule.wait import sleep_until
 from hyt.simulation.metaworld import CONTROL_STEP, MAX_CONTROL_STEPS, METRES_PER_UNIT, MetaWorldArm
 from hyt.simulation.setpoints import check_axes, control_steps_per_step, setpoints
 from hyt.simulation.thoughts import sub_instruction
@@ -40,7 +43,8 @@ UNDERRUN_TIMEOUT_TICKS = 800
 FIRMWARE = {"host": FirmwareProcess, "qemu": QemuFirmware}
 """What the firmware of a simulated arm can run on."""
 
-_LEAD_TICKS = 8  # a chunk starts this far ahead in real time, so that it arrives before its start
+_HOME_LEAD_TICKS = 8  # in real time, so that the way home arrives before its start
+_CATCH_UP = 0.004  # seconds that one control step of the simulated physics may take, with room to spare
 _PING_TICKS = LINK_TIMEOUT_TICKS // 4
 _HOMING_SPEED = MAX_VELOCITY / 2
 
@@ -83,10 +87,11 @@ class SimulatedRobot:
     """One Meta-World task; a `hyt.runtime.robot.Robot`.
 
     make_arm: makes the arm of the task (default: as Meta-World has it).
-    port: a firmware that runs elsewhere in real time; None starts one of its own in lockstep, on what `mcu` says: this
-    computer (`host`) or an emulated microcontroller (`qemu`). Raises InputError for an
-    unknown task, or a contract whose cameras, state or actions are not this robot's; LinkError when the firmware cannot
-    be reached.
+    port: a firmware that runs elsewhere in real time; None starts one of its own, on what `mcu` says: this computer
+    (`host`) or an emulated microcontroller (`qemu`); in lockstep, or by the clock with `real_time`.
+    max_first_jump: see `hyt.runtime.schedule.plan.check_first_jump`.
+    Raises InputError for an unknown task, or a contract whose cameras, state or actions are not this robot's; LinkError
+    when the firmware cannot be reached.
     """
 
     def __init__(
@@ -96,6 +101,8 @@ class SimulatedRobot:
         *,
         port: str | None = None,
         mcu: str = "host",
+        real_time: bool = False,
+        max_first_jump: float | None = None,
         make_arm: Callable[[str], MetaWorldArm] = MetaWorldArm,
     ) -> None:
         self.name = f"sim:metaworld/{task}"
@@ -108,12 +115,15 @@ class SimulatedRobot:
             self.arm.reset(0)
             check_observation(self.observe_arm(), contract)
             self._limits = self.arm.limits
-            self._firmware: FirmwareProcess | None = None
+            self._firmware: FirmwareProcess | None = None  # in lockstep
             if port is None:
                 config = arm_firmware(self._limits, np.append(self.arm.setpoint, 0.0))
-                self._firmware = stack.enter_context(FIRMWARE[mcu](config, lockstep=True))
-                port = self._firmware.port
-            self._link = stack.enter_context(Link(port))
+                firmware = stack.enter_context(FIRMWARE[mcu](config, lockstep=not real_time))
+                self._firmware = None if real_time else firmware
+                port = firmware.port
+            # What the firmware put out, at which of its ticks: filled in the link's thread, emptied in the loop's.
+            self._heard_setpoints: deque[tuple[int, npt.NDArray[np.float64]]] = deque(maxlen=MAX_CONTROL_STEPS)
+            self._link = stack.enter_context(Link(port, on_event=self._note))
             if self._link.info.tick_hz != TICK_HZ:
                 raise InputError(
                     f"robot {self.name!r}: the firmware's tick rate",
@@ -125,11 +135,20 @@ class SimulatedRobot:
             points = contract.action.steps * self._control_steps * len(axes)
             check_axes(self.name, self._dimensions, axes, self._link.info.max_points, points)
             self._armed = False
-            self._tick: int
+            self._tick = self._link.telemetry().tick
             self._point: npt.NDArray[np.float64]
             self._exchange()
             self._first_tick = self._simulated_until = self._tick
-            self._commanded = self._point
+            if not self.stepped:
+                self._link.subscribe(TICKS_PER_CONTROL_STEP)
+            self._sender = Sender(
+                self._link,
+                self.name,
+                tick=self.tick,
+                row_ticks=TICKS_PER_CONTROL_STEP,
+                relative=any(dimension.semantics != "absolute" for dimension in self._dimensions),
+                max_first_jump=max_first_jump,
+            )
             self._resources = stack.pop_all()
 
     @property
@@ -137,9 +156,34 @@ class SimulatedRobot:
         """The task's own instruction."""
         return self.arm.task.instructions[0]
 
+    @property
+    def stepped(self) -> bool:
+        """Whether its own firmware runs in lockstep."""
+        return self._firmware is not None
+
+    @property
+    def tick_hz(self) -> float:
+        """Ticks a second."""
+        return TICK_HZ if self.stepped else self._link.clock.rate
+
+    @property
+    def step_ticks(self) -> int:
+        """Ticks of one step of a chunk."""
+        return self._control_steps * TICKS_PER_CONTROL_STEP
+
+    @property
+    def done(self) -> bool:
+        """Whether the task is solved or the episode at its longest."""
+        return self.arm.done
+
+    @property
+    def success(self) -> bool:
+        """Whether the task is solved."""
+        return self.arm.success
+
     def reset(self, seed: int) -> None:
         """Start the episode of this seed: place the object, arm, and bring the setpoints to where the arm stands."""
-        self._rest()
+        self.rest()
         self.arm.reset(seed)
         self._link.arm()
         self._armed = True
@@ -156,32 +200,40 @@ class SimulatedRobot:
         images, state = self.arm.observe()
         return Observation(images, state)
 
-    def execute(self, chunk: ActionChunk) -> Outcome:
-        """Send the chunk, advance firmware and arm until it has been executed or the episode is over.
+    def tick(self) -> int:
+        """The firmware's tick: in lockstep the one that was asked for last, in real time by the link's clock."""
+        return self._tick if self.stepped else self._unwrapped(self._link.clock.now())
 
-        A chunk that reaches the firmware too late is sent once more and counted as late; any other refusal is raised.
-        """
-        points = setpoints(chunk.values, self._dimensions, self._commanded, self._limits, self._control_steps)
-        late = False
-        try:
-            start = self._send(points, TICKS_PER_CONTROL_STEP)
-        except ChunkRejected as rejection:
-            if rejection.reason != Result.LATE.name:
-                raise
-            # The firmware came to rest where the last chunk ended, where this one begins: start it anew from now.
-            late = True
-            start = self._send(points, TICKS_PER_CONTROL_STEP)
-        acknowledged = time.monotonic()
-        self._run_until(start)
-        self._catch_up()
-        for step in range(1, len(points) + 1):
-            self._control_step(start + step * TICKS_PER_CONTROL_STEP)
-            if self.arm.done:
-                break
-        self._exchange()
+    def time_of(self, tick: float) -> float:
+        """`time.monotonic()` at this tick, by the link's clock."""
+        return self._link.clock.time_of(tick)
+
+    def send(self, chunk: ActionChunk, *, start: int | None = None, steps: int | None = None, blend: int = 0) -> Sent:
+        """Send the chunk, a row of setpoints for each control step, as `Robot.send` says."""
+        points = setpoints(chunk.values, self._dimensions, self._sender.commanded, self._limits, self._control_steps)
+        rows = None if steps is None else steps * self._control_steps
+        return self._sender.send(points, start=start, rows=rows, blend=blend * self._control_steps)
+
+    def wait_until(self, tick: float) -> None:
+        """Let the firmware and the arm come to this tick, or to the end of the episode."""
+        if self.stepped and self._tick < tick:
+            while self._simulated_until + TICKS_PER_CONTROL_STEP <= tick and not self.arm.done:
+                self._control_step(self._simulated_until + TICKS_PER_CONTROL_STEP)
+            self._exchange()
+        elif not self.stepped:
+            self._pass_time(tick)
         if self.arm.done:
-            self._rest()
-        return Outcome(self.arm.done, self.arm.success, self._tick, late, acknowledged)
+            self.rest()
+
+    def execute(self, chunk: ActionChunk) -> Outcome:
+        """Send the chunk to start as soon as possible; returns when it has been executed or the episode is over."""
+        return execute(self, chunk)
+
+    def rest(self) -> None:
+        """Disarm, as between episodes, so that no timer trips while nobody decides."""
+        if self._armed:
+            self._armed = False
+            self._link.disarm()
 
     def stop(self) -> None:
         """Stop the firmware at once, whatever another thread does with the robot."""
@@ -192,8 +244,8 @@ class SimulatedRobot:
         return sub_instruction(self.arm) if self.arm.task.has_phases else None
 
     def counters(self) -> Mapping[str, int]:
-        """The firmware's counts as of the last exchange with it; its ticks since the robot was opened."""
-        counters = self._telemetry.counters
+        """The firmware's counts as it told them last; its ticks since the robot was opened."""
+        counters = (self._link.latest or self._telemetry).counters
         rejected = ("bad_framing", "bad_crc", "bad_version", "bad_message", "old_session")
         return {
             "ticks": self._tick - self._first_tick,
@@ -208,32 +260,24 @@ class SimulatedRobot:
         """Disarm, give the port back, end the own firmware."""
         self._resources.close()  # closing the link disarms
 
-    def _rest(self) -> None:
-        """Disarm between episodes, so that no timer trips while nobody decides."""
-        if self._armed:
-            self._armed = False
-            self._link.disarm()
-
     def _home(self, target: npt.NDArray[np.float64]) -> None:
         """Bring the setpoints to `target` (4,) in one straight motion; the arm, which stands there, is not moved."""
         self._exchange()
         distance = np.abs(target - self._point)[:3].max()
         ticks = max(round(distance / _HOMING_SPEED * TICK_HZ), TICKS_PER_CONTROL_STEP)
-        start = self._send(target[None], ticks)
+        start = self.tick() + (0 if self.stepped else _HOME_LEAD_TICKS)
+        self._link.send_chunk(start % 2**32, ticks, target[None])
         self._run_until(start + ticks)
         self._simulated_until = self._tick
-
-    def _send(self, points: npt.NDArray[np.float64], step_ticks: int) -> int:
-        """Send setpoints (steps, 4), each reached `step_ticks` after the one before; returns the tick they start at."""
-        self._exchange()
-        start = self._tick + (_LEAD_TICKS if self._firmware is None else 0)
-        self._link.send_chunk(start, step_ticks, points)
-        self._commanded = points[-1].copy()
-        return start
+        self._heard_setpoints.clear()
+        self._sender.rest_at(target)
 
     def _control_step(self, tick: int) -> None:
         """One control step of the arm towards the setpoint that the firmware puts out at `tick`."""
-        self.arm.apply(self._run_until(tick))
+        self._take(self._run_until(tick), tick)
+
+    def _take(self, setpoint: npt.NDArray[np.float64], tick: int) -> None:
+        self.arm.apply(setpoint)
         self._simulated_until = tick
         if self.on_control_step is not None:
             self.on_control_step(self.arm)
@@ -248,14 +292,14 @@ class SimulatedRobot:
                 if self._tick == self._heard + _PING_TICKS:
                     self._exchange()  # feeds the link watchdog, as the link's own heartbeat does in real time
             else:
-                time.sleep((tick - self._tick) / self._link.info.tick_hz)
+                time.sleep((tick - self._tick) / TICK_HZ)
                 self._exchange()
         return self._point
 
     def _exchange(self) -> None:
         """Hear from the firmware; raises LinkError when it has stopped by itself."""
         self._telemetry = self._link.telemetry()
-        self._tick = self._heard = self._telemetry.tick
+        self._tick = self._heard = self._unwrapped(self._telemetry.tick)
         self._point = np.array(self._telemetry.setpoints, dtype=np.float64)
         if self._armed and self._telemetry.state == State.STOPPED:
             raise LinkError(
@@ -265,12 +309,50 @@ class SimulatedRobot:
                 remedy="a new session may arm it again",
             )
 
-    def _catch_up(self) -> None:
-        """Give the arm the control steps that passed while nobody moved it, holding the firmware's setpoint.
+    def _unwrapped(self, tick: int) -> int:
+        """A tick of the firmware, which wraps, counted on from the last."""
+        return self._tick + ((tick - self._tick + 2**31) % 2**32 - 2**31)
+
+    def _note(self, event: Event) -> None:
+        """Keep what the firmware puts out; called in the link's thread."""
+        if isinstance(event, Heard):
+            telemetry = event.telemetry
+            self._heard_setpoints.append((telemetry.tick, np.array(telemetry.setpoints, dtype=np.float64)))
+
+    def _pass_time(self, tick: float) -> None:
+        """Sleep until `tick`, keep the arm up with the clock where there is time for it, and look at the firmware."""
+        while not self.arm.done:
+            moment = self.time_of(tick)
+            left = moment - time.monotonic()
+            latest = self._link.latest
+            if latest is not None and latest.state is State.STOPPED:
+                self._exchange()
+            if left <= 0:
+                break
+            while self._simulated_until + TICKS_PER_CONTROL_STEP <= self.tick() and left > _CATCH_UP:
+                simulated = self._simulated_until
+                self._catch_up(1)
+                left = moment - time.monotonic()
+                if self._simulated_until == simulated:
+                    break
+            if moment - time.monotonic() > 2 * CONTROL_STEP:
+                time.sleep(CONTROL_STEP)
+            else:
+                sleep_until(moment)
+        if tick >= self._sender.end_tick:
+            self._exchange()  # nothing more is to come, so there is time to ask
+
+    def _catch_up(self, most: int = MAX_CONTROL_STEPS) -> None:
+        """Give the arm the control steps that have passed, `most` at most, each with what the firmware put out in it.
 
         In lockstep none have.
         """
-        behind = (self._tick - self._simulated_until) // TICKS_PER_CONTROL_STEP
-        for _ in range(min(behind, MAX_CONTROL_STEPS - self.arm.control_steps)):
-            self.arm.apply(self._point)
-            self._simulated_until += TICKS_PER_CONTROL_STEP
+        for _ in range(most):
+            if self.arm.done or not self._heard_setpoints:
+                return
+            until = self._simulated_until + TICKS_PER_CONTROL_STEP
+            if self._unwrapped(self._heard_setpoints[-1][0]) < until:
+                return
+            while self._unwrapped(self._heard_setpoints[0][0]) < until:
+                self._heard_setpoints.popleft()
+            self._take(self._heard_setpoints[0][1], until)

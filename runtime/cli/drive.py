@@ -16,18 +16,19 @@ from hyt.runtime.cli.loading import add_loading_options, load_policy
 from hyt.runtime.cli.output import check_output, describe_bundle, machine, versions, write_json
 from hyt.runtime.cli.results import RobotResult, results_table
 from hyt.runtime.cli.robots import SERIAL, open_robot, robot_names
+from hyt.runtime.cli.schedule_options import add_schedule_options, schedule_from, thinking_from
 from hyt.runtime.cli.tally import Tally
 from hyt.runtime.controls import Controls
 from hyt.runtime.listener import EpisodeResult, Listener
 from hyt.runtime.loop import run_episode
 from hyt.runtime.policy import Policy, require_gate
+from hyt.runtime.schedule import Schedule
 from hyt.runtime.serial_robot import SerialRobot
 from hyt.runtime.view import View
 
 if TYPE_CHECKING:
     from hyt.runtime.robot import Robot
 
-MODE_OF_THINKING = {"never": "act", "always": "think", "gate": "gate"}
 FIRST_SEED = 2_000_000
 """No policy of this project was trained on seeds from here on (`hyt.simulation.seeds.DEMONSTRATION`)."""
 
@@ -40,24 +41,37 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--robot", required=True, help="sim:metaworld/TASK, several tasks separated by commas; or serial:robot.toml"
     )
     parser.add_argument("--instruction", help="what to do (default: the task's own; in follow: the onlooker's words)")
-    how = parser.add_mutually_exclusive_group()
-    how.add_argument("--mode", choices=("act", "think", "follow"), default="act", help="(default act)")
-    how.add_argument(
+    parser.add_argument(
+        "--mode",
+        choices=("act", "think", "follow", "gate"),
+        default="act",
+        help="how to decide: at once, behind a thought, by words to follow, or behind a thought where the policy's "
+        "gate says that it helps (default act)",
+    )
+    parser.add_argument(
         "--think",
-        choices=tuple(MODE_OF_THINKING),
-        help="never is --mode act, always is --mode think; gate: where the policy's gate says that it helps",
+        metavar="WHEN",
+        help="beside the actions, which do not wait for it: never (default), every=N decisions, rate=R a minute, or "
+        "gate: where the policy's gate says that it helps; always is --mode think",
     )
     parser.add_argument(
         "--gate-threshold",
         type=_probability,
         metavar="P",
-        help="with --think gate: think from this probability on, 0 to 1 (default: the policy's own)",
+        help="with a gate: think from this probability on, 0 to 1 (default: the policy's own)",
     )
     parser.add_argument("--episodes", type=_positive, default=1, metavar="N", help="episodes a robot (default 1)")
     parser.add_argument("--seed", type=_seed, default=FIRST_SEED, help="seed of the first episode; the next counts on")
     parser.add_argument("--record", type=Path, metavar="DIR", help="filmstrip and video of each robot's first episode")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results")
     parser.add_argument("--port", help="firmware on this port, in real time (default: an own one, in lockstep)")
+    parser.add_argument("--real-time", action="store_true", help="a simulated arm's own firmware runs by the clock")
+    parser.add_argument(
+        "--max-first-jump",
+        type=_distance,
+        metavar="D",
+        help="units that a first absolute setpoint may lie from where its axis is (default: what its speed allows)",
+    )
     parser.add_argument(
         "--mcu",
         choices=("host", "qemu"),
@@ -68,16 +82,23 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--dry-run", action="store_true", help="serial: show every setpoint, arm and move nothing")
     parser.add_argument("--yes", action="store_true", help="serial: arm without asking")
     parser.add_argument("--no-view", action="store_true", help="no live view")
+    add_schedule_options(parser)
     add_loading_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
     """Drive every robot and print the table."""
-    if options.think is not None:
-        options.mode = MODE_OF_THINKING[options.think]
-    if options.gate_threshold is not None and options.mode != "gate":
-        raise InputError("--gate-threshold", expected="--think gate with it", received=f"--mode {options.mode}")
+    thinking = thinking_from(options.think, options.gate_threshold)
+    if options.think == "always" and options.mode not in ("act", "think"):
+        raise InputError("--think always", expected="--mode think", received=f"--mode {options.mode}")
+    options.mode = "think" if options.think == "always" else options.mode
+    gated = options.mode == "gate" or thinking.when == "gate"
+    if options.gate_threshold is not None and not gated:
+        raise InputError(
+            "--gate-threshold", expected="--mode gate or --think gate with it", received=f"--mode {options.mode}"
+        )
+    schedule = schedule_from(options, thinking)
     names = robot_names(options.robot)
     if options.port is not None and len(names) > 1:
         raise InputError("--port", expected="one robot", received=f"{len(names)}", remedy="drive one task at a time")
@@ -87,8 +108,9 @@ def run(options: argparse.Namespace) -> None:
     if options.record is not None and names[0].startswith(SERIAL):
         raise InputError("--record", expected="a simulated robot", received=names[0])
     with load_policy(options) as policy:
-        if options.mode == "gate":
+        if gated:
             require_gate(policy.contract)
+        schedule.period_steps(policy.contract.action)  # what does not fit is refused before anything is armed
         policy.warm_up()
         results: list[RobotResult] = []
         controls = Controls(policy.readable)
@@ -97,11 +119,20 @@ def run(options: argparse.Namespace) -> None:
             for name in names:
                 show = partial(console.print, markup=False, highlight=False, soft_wrap=True)
                 with closing(
-                    open_robot(name, policy.contract, options.port, mcu=options.mcu, dry_run=options.dry_run, show=show)
+                    open_robot(
+                        name,
+                        policy.contract,
+                        options.port,
+                        mcu=options.mcu,
+                        real_time=options.real_time,
+                        dry_run=options.dry_run,
+                        max_first_jump=options.max_first_jump,
+                        show=show,
+                    )
                 ) as robot:
                     if isinstance(robot, SerialRobot) and not (options.yes or options.dry_run):
                         confirm_arming(robot.where)
-                    drive(policy, robot, options, console, results, controls)
+                    drive(policy, robot, options, console, results, controls, schedule)
             console.print(results_table(results))
         except KeyboardInterrupt:
             ended = "interrupted"
@@ -132,6 +163,7 @@ def drive(
     console: Console,
     results: list[RobotResult],
     controls: Controls,
+    schedule: Schedule,
 ) -> None:
     """All episodes of one robot; what was driven is put into `results`, whatever ends it."""
     instruction = options.instruction if options.mode != "follow" else None
@@ -173,16 +205,17 @@ def drive(
                     modality=options.mode,
                     seed=options.seed + index,
                     max_decisions=options.decisions,
-                    sub_instruction=(lambda: said) if said else None,
+                    sub_instruction=(lambda _: said) if said else None,
                     gate_threshold=options.gate_threshold,
                     listeners=listeners,
                     controls=controls,
+                    schedule=schedule,
                 )
             )
 
 
 def _describe_gate(policy: Policy, options: argparse.Namespace) -> dict[str, float] | None:
-    if options.mode != "gate":
+    if "gate" not in (options.mode, options.think):
         return None
     own = require_gate(policy.contract).threshold
     return {"threshold": own if options.gate_threshold is None else options.gate_threshold}
@@ -208,6 +241,13 @@ def _probability(text: str) -> float:
     number = float(text)
     if not 0 <= number <= 1:
         raise argparse.ArgumentTypeError("must be from 0 to 1")
+    return number
+
+
+def _distance(text: str) -> float:
+    number = float(text)
+    if not number > 0:
+        raise argparse.ArgumentTypeError("must be above 0")
     return number
 
 

@@ -44,14 +44,18 @@ def open_robot(
     port: str | None = None,
     *,
     mcu: str = "host",
+    real_time: bool = False,
     dry_run: bool = False,
+    max_first_jump: float | None = None,
     show: Callable[[str], None] = print,
 ) -> Robot:
     """Open a robot for a policy of this contract; `port` attaches to a firmware that runs elsewhere, in real time.
 
     `mcu` is what the simulated arm's own firmware runs on: this computer (`host`) or an emulated one (`qemu`).
-    A `dry_run` shows every setpoint and moves nothing. Raises MissingDependencyError without the simulator, InputError
-    for an unknown task or a robot that does not fit the contract, LinkError when the firmware cannot be reached.
+    With `real_time` that firmware runs by the clock. `max_first_jump` is what an absolute policy's first setpoint may
+    lie from where its axis is. A `dry_run` shows every setpoint and moves nothing. Raises MissingDependencyError
+    without the simulator, InputError for an unknown task or a robot that does not fit the contract, LinkError when the
+    firmware cannot be reached.
     """
     if name.startswith(SERIAL):
         from hyt.runtime.serial_robot import SerialRobot
@@ -60,7 +64,10 @@ def open_robot(
             raise InputError("--port", expected="no port: robot.toml names it", received=port)
         if mcu != "host":
             raise InputError("--mcu", expected=f"no choice: a {SERIAL} robot has its own", received=mcu)
-        return SerialRobot(Path(name.removeprefix(SERIAL)), contract, dry_run=dry_run, show=show)
+        if real_time:
+            raise InputError("--real-time", expected="a simulated arm: others run by the clock anyway", received=name)
+        path = Path(name.removeprefix(SERIAL))
+        return SerialRobot(path, contract, dry_run=dry_run, max_first_jump=max_first_jump, show=show)
     if dry_run:
         raise InputError("--dry-run", expected=f"a {SERIAL} robot", received=name, remedy="a simulated arm may move")
     try:
@@ -81,4 +88,11 @@ def open_robot(
             received=str(problem),
             remedy="install the system packages libegl1 libgl1-mesa-dri",
         ) from None
-    return SimulatedRobot(name.removeprefix(SIMULATOR), contract, port=port, mcu=mcu)
+    return SimulatedRobot(
+        name.removeprefix(SIMULATOR),
+        contract,
+        port=port,
+        mcu=mcu,
+        real_time=real_time,
+        max_first_jump=max_first_jump,
+    )

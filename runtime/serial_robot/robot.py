@@ -10,20 +10,20 @@ from pathlib import Path
 import numpy as np
 
 from hyt.errors import ChunkRejected, LinkError
-from hyt.firmware_bridge import FirmwareProcess, Link, Result, State, Telemetry
+from hyt.firmware_bridge import FirmwareProcess, Link, State, Telemetry
 from hyt.runtime.actions import ActionChunk
 from hyt.runtime.cameras import look, open_camera
 from hyt.runtime.contract import Contract
 from hyt.runtime.observation import Observation, check_observation
-from hyt.runtime.robot import Outcome
+from hyt.runtime.robot import Outcome, Sent, execute
+from hyt.runtime.schedule.sender import Sender
+from hyt.runtime.schedule.wait import sleep_until
 from hyt.runtime.serial_robot.description import read_description
 from hyt.runtime.serial_robot.fit import check_contract, check_firmware, step_ticks
 from hyt.runtime.serial_robot.kinematics import Array
 from hyt.runtime.serial_robot.plan import Planner
 
 VIRTUAL = "virtual:"
-LEAD = 0.02  # seconds a chunk is sent before it starts, besides what the wire takes
-LOSSY_LEAD = 0.3  # and this on a wire that has lost something before: time to send the chunk again, twice
 LOOK = 0.02  # seconds between two looks at the firmware while a chunk runs
 
 
@@ -32,22 +32,27 @@ class SerialRobot:
 
     Nothing moves before `reset` arms the firmware. With `dry_run` it never does: every setpoint goes to `show`, a
     function of one line of text, and none to the firmware. An episode has no end of its own: the robot cannot tell
-    success.
+    success. For `max_first_jump` see `hyt.runtime.schedule.plan.check_first_jump`.
 
     Raises InputError that names the key of robot.toml which does not fit the contract or the firmware, LinkError when
     the firmware cannot be reached, MissingDependencyError without OpenCV.
     """
 
     def __init__(
-        self, path: Path, contract: Contract, *, dry_run: bool = False, show: Callable[[str], None] = print
+        self,
+        path: Path,
+        contract: Contract,
+        *,
+        dry_run: bool = False,
+        max_first_jump: float | None = None,
+        show: Callable[[str], None] = print,
     ) -> None:
         self.description = read_description(path)
         check_contract(self.description, contract)
         self._contract, self._dry_run, self._show = contract, dry_run, show
         self._planner = Planner(self.description, contract)
-        self._step_ticks = step_ticks(self.description, contract)
+        self.step_ticks = step_ticks(self.description, contract)
         self._armed = False
-        self._chunks = self._late = 0
         with ExitStack() as stack:
             self._cameras = []
             for camera in contract.cameras:
@@ -61,8 +66,16 @@ class SerialRobot:
             self._link = stack.enter_context(Link(port, baudrate=self.description.port.baudrate))
             check_firmware(self.description, self._link.info)
             self._telemetry = self._hear()
-            self._first_tick = self._telemetry.tick
-            self._commanded: Array = self._telemetry.setpoints.copy()
+            self._first_tick = self._last_tick = self._telemetry.tick
+            self._sender = Sender(
+                self._link,
+                self.name,
+                tick=self.tick,
+                row_ticks=self.step_ticks,
+                relative=self._planner.relative,
+                byte_seconds=10 / self.description.port.baudrate,
+                max_first_jump=max_first_jump,
+            )
             check_observation(self.observe(), contract)
             self._resources = stack.pop_all()
 
@@ -75,6 +88,26 @@ class SerialRobot:
     def instruction(self) -> str | None:
         """The instruction in robot.toml."""
         return self.description.robot.instruction
+
+    @property
+    def stepped(self) -> bool:
+        """False: a real robot's time runs by the clock."""
+        return False
+
+    @property
+    def tick_hz(self) -> float:
+        """Ticks a second, as the link's clock has measured them."""
+        return self._link.clock.rate
+
+    @property
+    def done(self) -> bool:
+        """False: an episode of a real robot has no end of its own."""
+        return False
+
+    @property
+    def success(self) -> bool:
+        """False: it cannot tell."""
+        return False
 
     @property
     def where(self) -> str:
@@ -90,7 +123,7 @@ class SerialRobot:
             self._link.arm()
             self._armed = True
         self._telemetry = self._hear()
-        self._commanded = self._telemetry.setpoints.copy()
+        self._sender.rest_at(self._telemetry.setpoints, self._telemetry.positions)
 
     def observe(self) -> Observation:
         """An image of each camera and the state from telemetry.
@@ -107,21 +140,29 @@ class SerialRobot:
             frame_ages={name: now - taken for name, (_, taken) in seen.items()},
         )
 
-    def execute(self, chunk: ActionChunk) -> Outcome:
-        """Send the chunk and wait until it has been executed.
+    def tick(self) -> int:
+        """The firmware's tick by the link's clock, counted on without wrapping."""
+        now = self._link.clock.now()
+        self._last_tick += (now - self._last_tick + 2**31) % 2**32 - 2**31
+        return self._last_tick
 
-        A late chunk of absolute values is sent once more. One of deltas or velocities that is lost stops the run with
-        a LinkError that says why: what follows was meant to build on its motion.
+    def time_of(self, tick: float) -> float:
+        """`time.monotonic()` at this tick, by the link's clock."""
+        return self._link.clock.time_of(tick)
+
+    def send(self, chunk: ActionChunk, *, start: int | None = None, steps: int | None = None, blend: int = 0) -> Sent:
+        """Send the chunk as `Robot.send` says.
+
+        One of deltas or velocities that is lost stops the run with a LinkError that says why: what follows was meant to
+        build on its motion. One that is late is not lost: the axes rest at the setpoint that it begins from.
         """
-        info = self._link.info
         points = self._planner.setpoints(
-            chunk, self._commanded, self._telemetry.positions, self._step_ticks / info.tick_hz
+            chunk, self._sender.commanded, self._telemetry.positions, self.step_ticks / self._link.info.tick_hz
         )
         if self._dry_run:
-            return self._shown(points)
-        late = False
+            return self._shown(points[:steps], start)
         try:
-            end = self._send(points)
+            return self._sender.send(points, start=start, rows=steps, blend=blend)
         except ChunkRejected as rejection:
             if self._planner.relative:
                 raise LinkError(
@@ -129,16 +170,31 @@ class SerialRobot:
                     received=str(rejection),
                     remedy="the run has stopped where it was; see to the cause and drive again",
                 ) from rejection
-            if rejection.reason != Result.LATE.name:
-                raise
-            late = True
-            end = self._send(points)
-        acknowledged = time.monotonic()
-        self._chunks += 1
-        self._late += late
-        self._commanded = points[-1].copy()
-        self._wait(end)
-        return Outcome(False, False, self._telemetry.tick, late, acknowledged)
+            raise
+
+    def wait_until(self, tick: float) -> None:
+        """Sleep until `tick`; raises LinkError as soon as the firmware says that it has stopped."""
+        while True:
+            latest = self._link.latest
+            if self._armed and latest is not None and latest.state is not State.ARMED:
+                self._hear()
+            moment = self.time_of(tick)
+            if moment - time.monotonic() <= LOOK:
+                sleep_until(moment)
+                break
+            time.sleep(LOOK)
+        if tick >= self._sender.end_tick:
+            self._telemetry = self._hear()  # nothing more is to come, so there is time to ask
+
+    def execute(self, chunk: ActionChunk) -> Outcome:
+        """Send the chunk to start as soon as possible; returns when it has been executed."""
+        return execute(self, chunk)
+
+    def rest(self) -> None:
+        """Disarm: the firmware ends any motion as it is configured to."""
+        if self._armed:
+            self._armed = False
+            self._link.disarm()
 
     def stop(self) -> None:
         """Stop the firmware at once, whatever another thread does with the robot."""
@@ -149,11 +205,11 @@ class SerialRobot:
         return None
 
     def counters(self) -> Mapping[str, int]:
-        """The firmware's counts as of the last exchange with it; its ticks since the robot was opened."""
-        counters = self._telemetry.counters
+        """The firmware's counts as it told them last; its ticks since the robot was opened."""
+        counters = (self._link.latest or self._telemetry).counters
         rejected = ("bad_framing", "bad_crc", "bad_version", "bad_message", "old_session")
         return {
-            "ticks": (self._telemetry.tick - self._first_tick) % 2**32,
+            "ticks": self.tick() - self._first_tick,
             "chunks": counters["chunks_accepted"],
             "rejected_frames": sum(counters[name] for name in rejected),
             "rejected_chunks": counters["chunks_rejected"],
@@ -165,37 +221,6 @@ class SerialRobot:
     def close(self) -> None:
         """Disarm, give port and cameras back."""
         self._resources.close()  # closing the link disarms
-
-    def _send(self, points: Array) -> int:
-        """Send setpoints (steps, axes), in as many chunks as the firmware needs; returns the tick at which they end."""
-        info = self._link.info
-        rows = min(info.max_points // len(info.axes), len(points))
-        wire = rows * len(info.axes) * 4 * 10 / self.description.port.baudrate
-        seen = self._link.statistics
-        patience = LOSSY_LEAD if seen.resent else 0.0
-        lead = round((LEAD + wire + patience + min(seen.round_trip_p99, 0.1)) * info.tick_hz) + 1
-        start = self._link.clock.now() + lead
-        for first in range(0, len(points), rows):
-            if first:
-                self._wait_for_credit()
-            part = points[first : first + rows]
-            self._link.send_chunk(start, self._step_ticks, part)
-            start += len(part) * self._step_ticks
-        return start % 2**32
-
-    def _wait_for_credit(self) -> None:
-        while self._hear().credit == 0:
-            time.sleep(LOOK)
-
-    def _wait(self, end: int) -> None:
-        """Wait until tick `end`; raises LinkError as soon as the firmware says that it has stopped."""
-        hz = self._link.info.tick_hz
-        while True:
-            self._telemetry = self._hear()
-            left = (end - self._telemetry.tick + 2**31) % 2**32 - 2**31
-            if left <= 0:
-                return
-            time.sleep(min(left / hz, LOOK))
 
     def _hear(self) -> Telemetry:
         telemetry = self._link.telemetry()
@@ -209,13 +234,13 @@ class SerialRobot:
             )
         return telemetry
 
-    def _shown(self, points: Array) -> Outcome:
-        seconds = self._step_ticks / self._link.info.tick_hz
+    def _shown(self, points: Array, start: int | None) -> Sent:
         for row in points:
             axes = zip(self.description.axes, row, strict=True)
             self._show("would send " + "  ".join(f"{a.name} {value:+.6f} {a.unit}".rstrip() for a, value in axes))
-        self._commanded = points[-1].copy()
-        self._chunks += 1
-        began = time.monotonic()
-        time.sleep(seconds * len(points))  # as long as the motion would take, so that cameras and clock go on
-        return Outcome(False, False, self._telemetry.tick, False, began)
+        self._sender.commanded = points[-1].copy()
+        now = self.tick()
+        begin = now if start is None else max(start, now)
+        late = start is not None and begin > start
+        # The motion would take its time: cameras and clock go on.
+        return Sent(begin, begin + len(points) * self.step_ticks, late, time.monotonic())

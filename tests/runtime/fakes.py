@@ -19,7 +19,7 @@ from hyt.runtime.bundle import Bundle
 from hyt.runtime.contract import Contract
 from hyt.runtime.observation import Observation
 from hyt.runtime.policy import Policy
-from hyt.runtime.robot import Outcome
+from hyt.runtime.robot import Sent
 
 SECONDS = Seconds(vision=0.004, prefill=0.003, decode=0.002)
 
@@ -119,6 +119,8 @@ class FakeRobot:
     seeds: list[int] = field(default_factory=list)
     chunks: list[ActionChunk] = field(default_factory=list)
     stops: int = 0
+    rests: int = 0
+    ticks: int = 0
 
     def reset(self, seed: int) -> None:
         self.seeds.append(seed)
@@ -127,10 +129,40 @@ class FakeRobot:
     def observe(self) -> Observation:
         return tiny_observation(len(self.chunks))
 
-    def execute(self, chunk: ActionChunk) -> Outcome:
+    @property
+    def stepped(self) -> bool:
+        return True
+
+    @property
+    def tick_hz(self) -> float:
+        return 400.0
+
+    @property
+    def step_ticks(self) -> int:
+        return 25
+
+    @property
+    def done(self) -> bool:
+        return len(self.chunks) == self.decisions
+
+    success = done
+
+    def tick(self) -> int:
+        return self.ticks
+
+    def time_of(self, tick: float) -> float:
+        return tick / self.tick_hz
+
+    def send(self, chunk: ActionChunk, *, start: int | None = None, steps: int | None = None, blend: int = 0) -> Sent:
+        begin = self.tick() if start is None else start
         self.chunks.append(chunk)
-        solved = len(self.chunks) == self.decisions
-        return Outcome(solved, solved, 25 * len(self.chunks), len(self.chunks) in self.late, 0.0)
+        return Sent(begin, begin + 25 * (steps or len(chunk.values)), len(self.chunks) in self.late, 0.0)
+
+    def wait_until(self, tick: float) -> None:
+        self.ticks = max(self.ticks, int(tick))
+
+    def rest(self) -> None:
+        self.rests += 1
 
     def stop(self) -> None:
         self.stops += 1

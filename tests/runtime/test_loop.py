@@ -108,7 +108,7 @@ def test_following_takes_the_onlookers_words(tmp_path: Path) -> None:
 
 def test_following_prefers_the_words_it_is_given(tmp_path: Path) -> None:
     robot = FakeRobot(decisions=1, onlooker="SUBTASK reach")
-    _, diary, _ = run(tmp_path, robot, modality="follow", sub_instruction=lambda: "MOVE left")
+    _, diary, _ = run(tmp_path, robot, modality="follow", sub_instruction=lambda _: "MOVE left")
     assert diary.texts == ["MOVE left"]
 
 

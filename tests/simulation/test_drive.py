@@ -86,7 +86,7 @@ def test_a_following_drive_takes_the_users_words(bundle: Path, tmp_path: Path) -
 
 def test_a_gated_drive_reports_its_threshold_and_how_often_it_thought(gated: Path, tmp_path: Path) -> None:
     path = tmp_path / "gate.json"
-    command = ["drive", str(gated), "--robot", ROBOT, "--think", "gate", "--seed", "900000", "--threads", "1"]
+    command = ["drive", str(gated), "--robot", ROBOT, "--mode", "gate", "--seed", "900000", "--threads", "1"]
     assert main([*command, "--gate-threshold", "0.25", "--no-view", "--json", str(path)]) == 0
     report = json.loads(path.read_text())
     (robot,) = report["robots"]
@@ -107,7 +107,10 @@ def test_a_gate_that_is_not_there_is_refused(bundle: Path, capsys: pytest.Captur
 def test_a_threshold_without_the_gate_is_refused(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     command = ["drive", str(bundle), "--robot", ROBOT, "--think", "always", "--gate-threshold", "0.5"]
     assert main(command) == 5
-    assert "--gate-threshold; expected --think gate with it; received --mode think" in capsys.readouterr().err
+    assert (
+        "--gate-threshold; expected --mode gate or --think gate with it; received --mode think"
+        in capsys.readouterr().err
+    )
 
 
 def test_an_onlooker_whose_words_the_policy_does_not_know_is_refused(

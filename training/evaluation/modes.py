@@ -17,14 +17,12 @@ Each is `hyt.runtime.loop.run_episode` through the firmware, as `hyt-run drive` 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable
 
-from hyt.runtime.actions import ActionChunk
 from hyt.runtime.listener import Decision, EpisodeResult, Listener
 from hyt.runtime.loop import Modality, run_episode
 from hyt.runtime.observation import Observation
 from hyt.runtime.policy import Policy
-from hyt.runtime.robot import Outcome, Robot
 from hyt.simulation.metaworld import MetaWorldArm
 from hyt.simulation.midway import OPPOSITES, MidwayArm
 from hyt.simulation.robot import SimulatedRobot
@@ -58,53 +56,19 @@ class ThoughtCounter(Listener):
 
 
 class SelfFollower:
-    """A robot whose onlooker is the policy itself: its thought about the present observation is what it is told."""
+    """The policy as its own onlooker: what it is told is the sub-instruction in its thought about the observation."""
 
-    def __init__(self, robot: Robot, policy: Policy) -> None:
-        self._robot = robot
+    def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._seen: Observation | None = None
         self.thought_tokens: list[int] = []
         self.thought_seconds: list[float] = []
 
-    @property
-    def name(self) -> str:
-        """The robot's own."""
-        return self._robot.name
-
-    @property
-    def instruction(self) -> str | None:
-        """The robot's own."""
-        return self._robot.instruction
-
-    def reset(self, seed: int) -> None:
-        """Reset the robot."""
-        self._robot.reset(seed)
-
-    def observe(self) -> Observation:
-        """What the robot sees, remembered for the thought about it."""
-        self._seen = self._robot.observe()
-        return self._seen
-
-    def execute(self, chunk: ActionChunk) -> Outcome:
-        """Let the robot execute."""
-        return self._robot.execute(chunk)
-
-    def sub_instruction(self) -> str:
-        """The sub-instruction in the policy's thought; InputError passes through when it cannot be followed."""
-        assert self._seen is not None  # the loop observes before it asks
-        thought = self._policy.think(self._seen, until=math.inf)  # to its end, without the action behind it
+    def __call__(self, observation: Observation) -> str:
+        """The sub-instruction for this observation; InputError passes through when it cannot be followed."""
+        thought = self._policy.think(observation, until=math.inf)  # to its end, without the action behind it
         self.thought_tokens.append(len(thought.tokens))
         self.thought_seconds.append(thought.timings.thought)
         return sub_instruction_in(thought.text)
-
-    def counters(self) -> Mapping[str, int]:
-        """The robot's own."""
-        return self._robot.counters()
-
-    def close(self) -> None:
-        """Close the robot."""
-        self._robot.close()
 
 
 def applies(mode: str, task: str) -> bool:
@@ -119,15 +83,16 @@ def make_arm(mode: str, task: str) -> MetaWorldArm:
 
 def run_mode(policy: Policy, robot: SimulatedRobot, mode: str, seed: int) -> tuple[EpisodeResult, list[int]]:
     """Run one episode; returns how it went and the tokens of each thought. Raises what `run_episode` raises."""
-    counter = ThoughtCounter()
-    asked: Robot = robot
-    advise = robot.arm.sub_instruction if isinstance(robot.arm, MidwayArm) else None
+    counter, follower = ThoughtCounter(), SelfFollower(policy)
+    arm = robot.arm
+    advise: Callable[[Observation], str | None] | None = None
+    if isinstance(arm, MidwayArm):
+        advise = lambda _: arm.sub_instruction()  # noqa: E731
     if mode == "follow-own":
-        asked = follower = SelfFollower(robot, policy)
-        counter.tokens = follower.thought_tokens
+        advise, counter.tokens = follower, follower.thought_tokens
     result = run_episode(
         policy,
-        asked,
+        robot,
         instruction=robot.instruction,
         modality=MODES[mode],
         seed=seed,

@@ -20,11 +20,11 @@ from cable import Cable
 from proxy import Proxy
 from robots import POLICY, chunk_of, contract, gantry_text, write_robot
 
-import hyt.runtime.serial_robot.robot as serial_robot
-from hyt.errors import ChunkRejected, HytError, LinkError, StoppedError
+from hyt.errors import HytError, LinkError, StoppedError
 from hyt.export.exporter import export_bundle
 from hyt.firmware_bridge import FirmwareProcess, Link, State, Trip
 from hyt.runtime.controls import Controls
+from hyt.runtime.schedule.sender import ATTEMPTS
 from hyt.runtime.serial_robot import SerialRobot, read_description
 
 ABSOLUTE = {name: {"semantics": "absolute", "relative_to": "none"} for name in ("x", "y", "z")}
@@ -147,21 +147,41 @@ def test_a_host_slower_than_its_chunks_finds_the_arm_tripped_by_underrun(gantry:
     assert stopped_within_limits(tmp_path) is Trip.UNDERRUN
 
 
-@pytest.mark.parametrize(("dimensions", "tries"), [(ABSOLUTE, 2), ({}, 1)])
-def test_a_late_chunk_of_absolute_values_is_sent_once_more_and_one_of_deltas_ends_the_run(
-    gantry: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dimensions: Any, tries: int
+@pytest.mark.parametrize("dimensions", [ABSOLUTE, {}])
+def test_a_late_chunk_starts_at_the_next_possible_tick_and_loses_nothing(
+    gantry: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dimensions: Any
 ) -> None:
     gantry()
-    of = contract(dimensions=dimensions)
-    robot = SerialRobot(tmp_path / "robot.toml", of)
+    robot = SerialRobot(tmp_path / "robot.toml", contract(dimensions=dimensions))
+    where = [0.01, 0.6, 0.2, 0.0]
     try:
         robot.reset(0)
-        monkeypatch.setattr(serial_robot, "LEAD", -5.0)
-        with pytest.raises(LinkError, match="chunk rejected: LATE") as caught:
-            robot.execute(chunk_of(of, [[0.01, 0.6, 0.2, 0]]))
-        assert isinstance(caught.value, ChunkRejected) == bool(dimensions)
-        robot._telemetry = robot._link.telemetry()
-        assert robot.counters()["rejected_chunks"] == tries
+        slow = iter([400, 400])  # ticks by which the host's clock is behind, twice
+
+        def tick(right: Callable[[], int] = robot.tick) -> int:
+            return right() - next(slow, 0)
+
+        monkeypatch.setattr(robot._sender, "_tick", tick)
+        outcome = robot.execute(chunk_of(robot._contract, [where if dimensions else [0.01, 0, 0, 0]]))
+        assert outcome.late
+        assert robot._link.latest is not None
+        np.testing.assert_allclose(robot._link.latest.setpoints, where, atol=2e-6)
+        assert robot._link.telemetry().counters["chunks_rejected"] == 2
+    finally:
+        robot.close()
+    assert stopped_within_limits(tmp_path) is Trip.NONE
+
+
+def test_a_chunk_that_stays_late_ends_the_run(gantry: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gantry()
+    robot = SerialRobot(tmp_path / "robot.toml", contract())
+    try:
+        robot.reset(0)
+        right = robot.tick
+        monkeypatch.setattr(robot._sender, "_tick", lambda: right() - 4000)
+        with pytest.raises(LinkError, match=r"a chunk of deltas or velocities was lost; .* rejected: LATE"):
+            robot.execute(chunk_of(contract(), [[0.01, 0, 0, 0]]))
+        assert robot._link.telemetry().counters["chunks_rejected"] == ATTEMPTS
     finally:
         robot.close()
     assert stopped_within_limits(tmp_path) is Trip.NONE
