@@ -17,7 +17,7 @@ from contextlib import ExitStack
 import numpy as np
 import numpy.typing as npt
 
-from hyt.errors import InputError, LinkError
+from hyt.errors import ChunkRejected, InputError, LinkError
 from hyt.firmware_bridge import AxisConfig, Event, FirmwareConfig, FirmwareProcess, Heard, Link, QemuFirmware, State
 from hyt.runtime.actions import ActionChunk
 from hyt.runtime.contract import Contract
@@ -212,7 +212,11 @@ class SimulatedRobot:
         """Send the chunk, a row of setpoints for each control step, as `Robot.send` says."""
         points = setpoints(chunk.values, self._dimensions, self._sender.commanded, self._limits, self._control_steps)
         rows = None if steps is None else steps * self._control_steps
-        return self._sender.send(points, start=start, rows=rows, blend=blend * self._control_steps)
+        try:
+            return self._sender.send(points, start=start, rows=rows, blend=blend * self._control_steps)
+        except ChunkRejected:
+            self._exchange()  # a firmware that has stopped says why
+            raise
 
     def wait_until(self, tick: float) -> None:
         """Let the firmware and the arm come to this tick, or to the end of the episode."""

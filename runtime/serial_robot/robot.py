@@ -164,6 +164,7 @@ class SerialRobot:
         try:
             return self._sender.send(points, start=start, rows=steps, blend=blend)
         except ChunkRejected as rejection:
+            self._telemetry = self._hear()  # a firmware that has stopped says why
             if self._planner.relative:
                 raise LinkError(
                     f"robot {self.name!r}: a chunk of deltas or velocities was lost",
