@@ -43,8 +43,9 @@ Values = Callable[[np.random.Generator, str, tuple[int, ...]], np.ndarray]
 
 @dataclass(frozen=True)
 class Shape:
-    """Sizes of the model."""
+    """Sizes of the model, and what its policy is called."""
 
+    name: str = "random-0.5b"
     vocab: int = 151_936
     hidden: int = 896
     feed_forward: int = 4864
@@ -63,6 +64,7 @@ class Shape:
 SHAPES = {
     "0.5b": Shape(),
     "paligemma2-3b": Shape(
+        name="random-paligemma2-3b",
         vocab=257_216, hidden=2304, feed_forward=9216, layers=26, heads=8, kv_heads=4, head_dim=256,
         vision_hidden=1152, vision_feed_forward=4304, vision_layers=27, vision_heads=16, patch=14,
     ),
@@ -249,7 +251,7 @@ def contract(shape: Shape, head: HeadKind = "tokens", steps: int = 1) -> Contrac
     hand = [{"name": f"hand_{axis}", "unit": "m", "low": -1.0, "high": 1.0} for axis in "xyz"]
     return Contract.model_validate(
         {
-            "name": "random-0.5b",
+            "name": shape.name,
             "vocab_size": shape.vocab,
             "cameras": [{"name": "camera", "height": shape.image, "width": shape.image}],
             "state": {
@@ -304,7 +306,7 @@ def write_checkpoint(
         raise OutputExistsError(f"output {path}", received="an existing one", remedy="name another")
     temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
     try:
-        parameters = write_safetensors(temporary / "model.safetensors", tensors(shape), dtype, seed)
+        parameters = write_weights(temporary, tensors(shape), dtype, seed)
         if head == "continuous":
             sizes = head_tensors(shape, steps)
             parameters += write_safetensors(temporary / "action_head.safetensors", sizes, dtype, seed)

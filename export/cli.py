@@ -17,6 +17,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 from hyt.errors import HytError
 from hyt.export.exporter import Step, export_bundle
 from hyt.export.families import FAMILIES
+from hyt.export.memory import Peak, watched_memory
 from hyt.export.quantization import HEAD_REQUESTS, REQUESTS
 from hyt.export.report import Report, megabytes
 from hyt.export.signing import SigningKey
@@ -45,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     start = time.monotonic()
     try:
         signing_key = None if options.sign is None else SigningKey(options.sign)
-        with _progress() as on_step:
+        with watched_memory() as memory, _progress() as on_step:
             report = export_bundle(
                 options.checkpoint,
                 options.output,
@@ -61,14 +62,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
         seconds = time.monotonic() - start
         if options.json is not None:
-            _write_json(options.json, report, options.output, seconds)
+            _write_json(options.json, report, options.output, seconds, memory)
     except HytError as error:
         return _fail(str(error), error.exit_code)
     except OSError as error:
         return _fail(f"{error.filename or options.output}: {error.strerror or error}", HytError.exit_code)
     except KeyboardInterrupt:
         return _fail("interrupted; nothing was written", INTERRUPTED)
-    _print(report, options.output, seconds)
+    _print(report, options.output, seconds, memory)
     if signing_key is not None:
         print(f"signed by Ed25519 key {signing_key.fingerprint}")
     return 0
@@ -170,7 +171,7 @@ def _progress() -> Iterator[Step | None]:
         yield on_step
 
 
-def _print(report: Report, output: Path, seconds: float) -> None:
+def _print(report: Report, output: Path, seconds: float, memory: Peak) -> None:
     console = Console(width=None if sys.stdout.isatty() else 120, soft_wrap=True, highlight=False, markup=False)
     console.print(report.table())
     for line in (*report.padded_lines(), *report.fallback_lines()):
@@ -178,13 +179,18 @@ def _print(report: Report, output: Path, seconds: float) -> None:
     for note in report.notes:
         console.print(f"note: {note}")
     size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())
-    console.print(
-        f"{output}: {megabytes(size)}, loaded and acted once; {seconds:.1f} s, peak {megabytes(_peak_memory())}"
-    )
+    console.print(f"{output}: {megabytes(size)}, loaded and acted once; {seconds:.1f} s, peak memory {_told(memory)}")
 
 
-def _write_json(path: Path, report: Report, output: Path, seconds: float) -> None:
-    run = {"output": str(output), "seconds": round(seconds, 3), "peak_memory_bytes": _peak_memory()}
+def _told(memory: Peak) -> str:
+    if memory.bytes is None:
+        return megabytes(_peak_memory())
+    return f"{megabytes(memory.bytes)} beyond page cache ({megabytes(_peak_memory())} with the pages that were mapped)"
+
+
+def _write_json(path: Path, report: Report, output: Path, seconds: float, memory: Peak) -> None:
+    peaks = {"peak_memory_bytes": _peak_memory(), "peak_anonymous_bytes": memory.bytes}
+    run = {"output": str(output), "seconds": round(seconds, 3), **peaks}
     path.write_text(json.dumps({**report.data(), "run": run}, indent=1) + "\n", encoding="utf-8")
 
 

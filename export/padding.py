@@ -56,10 +56,9 @@ def pad_feed_forward(model: Model, block: int) -> tuple[Model, tuple[Padding, ..
 
 
 def _padded(plan: TensorPlan, width: int) -> TensorPlan:
+    rows, *columns = plan.shape
     if plan.name.endswith("ffn_down.weight"):
-        zeros, shape = (0, width - plan.shape[1]), (plan.shape[0], width)
-    elif plan.name.endswith(("ffn_up.weight", "ffn_up.bias")):
-        zeros, shape = (width - plan.shape[0], 0), (width, *plan.shape[1:])
-    else:
-        return plan
-    return replace(plan, shape=shape, saved=plan.saved_shape, zeros=zeros)
+        return replace(plan, shape=(rows, width), saved=plan.saved_shape, zeros=(0, width - columns[0]))
+    if plan.name.endswith(("ffn_up.weight", "ffn_up.bias")):
+        return replace(plan, shape=(width, *columns), saved=plan.saved_shape, zeros=(width - rows, 0))
+    return plan

@@ -72,7 +72,7 @@ def test_json_holds_the_report_and_the_run(tiny_checkpoint: Checkpoint, tmp_path
     assert report["quantization"] == "q4_0"
     assert report["run"]["output"] == str(tmp_path / "x.hyt")
     assert report["run"]["seconds"] > 0
-    assert report["run"]["peak_memory_bytes"] > 1e6
+    assert report["run"]["peak_memory_bytes"] > report["run"]["peak_anonymous_bytes"] > 1e6
     bundled = json.loads((tmp_path / "x.hyt" / "report.json").read_text())
     assert {key: value for key, value in report.items() if key != "run"} == bundled
 
