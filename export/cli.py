@@ -18,6 +18,7 @@ from hyt.errors import HytError
 from hyt.export.exporter import Step, export_bundle
 from hyt.export.families import FAMILIES
 from hyt.export.memory import Peak, watched_memory
+from hyt.export.onnx import VARIANTS
 from hyt.export.quantization import HEAD_REQUESTS, REQUESTS
 from hyt.export.report import Report, megabytes
 from hyt.export.signing import SigningKey
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 embedding_type=options.embedding_type,
                 output_type=options.output_type,
                 head_quantization=options.head_quantization,
+                onnx=options.onnx_variant if options.onnx else None,
                 statement=Statement(options.unnorm_key, options.step_time, options.units),
                 force=options.force,
                 signing_key=signing_key,
@@ -102,6 +104,13 @@ def _parser() -> argparse.ArgumentParser:
         choices=HEAD_REQUESTS,
         default="f32",
         help="type of the matrices of a continuous policy's action head (default: %(default)s)",
+    )
+    parser.add_argument("--onnx", action="store_true", help="write ONNX graphs of the same weights too")
+    parser.add_argument(
+        "--onnx-variant",
+        choices=VARIANTS,
+        default="fused",
+        help="fused: operators of onnxruntime (default: %(default)s)",
     )
     parser.add_argument(
         "--list-families", action="store_true", help="list the kinds of checkpoint that can be exported"

@@ -15,12 +15,13 @@ from pathlib import Path
 
 from gguf import GGUFWriter
 
-from hyt.errors import CheckpointError, InputError
+from hyt.errors import CheckpointError, InputError, MissingDependencyError
 from hyt.export.checkpoint import Checkpoint
 from hyt.export.families import Model, TensorPlan, load_model
 from hyt.export.gguf_metadata import add_language_keys, add_vision_keys
 from hyt.export.gguf_writer import Source, write_gguf
 from hyt.export.head import ARCHITECTURE, Heads
+from hyt.export.onnx import VARIANTS
 from hyt.export.padding import pad_feed_forward
 from hyt.export.quantization import Request, TypeChoice, block_size, choose_head_types, choose_types
 from hyt.export.report import Report
@@ -31,6 +32,7 @@ from hyt.export.verify import verify_bundle
 from hyt.export.version import TOOL, tool_version
 from hyt.runtime.bundle import describe_file
 from hyt.runtime.bundle_writer import check_target, describe_files, write_bundle, write_manifest
+from hyt.runtime.contract import Contract
 from hyt.runtime.manifest import (
     HEAD_NAME,
     LANGUAGE_NAME,
@@ -38,12 +40,15 @@ from hyt.runtime.manifest import (
     TOKENIZER_NAME,
     VISION_NAME,
     Manifest,
+    OnnxGraphs,
     Provenance,
     Quantization,
+    Shapes,
     check_fit,
 )
 
 NOTHING_STATED = Statement()
+GraphWriter = Callable[[Path, Shapes, Contract, dict[str, int]], OnnxGraphs]
 Step = Callable[[str, int, int], None]  # what is done now, bytes done, bytes in all
 
 
@@ -56,6 +61,7 @@ def export_bundle(
     output_type: str | None = None,
     head_quantization: str = "f32",
     statement: Statement = NOTHING_STATED,
+    onnx: str | None = None,
     force: bool = False,
     signing_key: SigningKey | None = None,
     threads: int = 0,
@@ -64,13 +70,15 @@ def export_bundle(
     """Write the bundle `output` from a checkpoint directory; nothing is seen at `output` before all has succeeded.
 
     quantization, embedding_type, output_type, head_quantization: what its tensors are asked to be, see `Request`; what
-    the model has not is refused. statement: what the checkpoint leaves open; signing_key: signs the manifest; threads:
-    0 takes the processors this process may use. Raises CheckpointError, OutputExistsError, BundleError when the written
-    bundle does not act, and InputError for an unknown quantization.
+    the model has not is refused. statement: what the checkpoint leaves open; onnx: one of VARIANTS, to write ONNX
+    graphs of the same weights too; signing_key: signs the manifest; threads: 0 takes the processors this process may
+    use. Raises CheckpointError, OutputExistsError, BundleError when the written bundle does not act, InputError for an
+    unknown quantization, and MissingDependencyError without the package onnx where graphs are asked for.
     """
     request = Request(quantization, embedding_type, output_type, head_quantization)
     target = Path(output)
     check_target(target, force=force)
+    write_graphs = _graph_writer(onnx)
     with ExitStack() as stack:
         checkpoint = stack.enter_context(Checkpoint(checkpoint_path))
         model = load_model(checkpoint, statement)
@@ -89,7 +97,7 @@ def export_bundle(
             )
         model, padded = pad_feed_forward(model, block_size(quantization))
         report = Report(
-            command=_command(request, statement),
+            command=_command(request, statement, onnx),
             name=model.contract.name,
             family=model.family,
             quantization=quantization,
@@ -103,18 +111,40 @@ def export_bundle(
             _write_weights(fresh, files, choices, report, threads or available_threads(), on_step)
             shutil.copyfile(checkpoint.tokenizer_path, fresh / TOKENIZER_NAME)
             types = {file.name: _count_types(file.plans, choices) for file in files}
+            graphs = write_graphs(fresh, model.shapes, model.contract, image_tokens) if write_graphs else None
             manifest = _manifest(fresh, checkpoint, model, image_tokens, types, report)
+            manifest = manifest.model_copy(update={"onnx": graphs})
             write_manifest(fresh, manifest, signing_key)
-            report.verification = verify_bundle(fresh, threads)
+            backends = ("core",) if graphs is None else ("core", "onnx")
+            report.verification = verify_bundle(fresh, threads, backends)
             (fresh / REPORT_NAME).write_text(json.dumps(report.data(), indent=1) + "\n", encoding="utf-8")
             described = {**manifest.files, REPORT_NAME: describe_file(fresh / REPORT_NAME)}
             write_manifest(fresh, manifest.model_copy(update={"files": described}), signing_key)
     return report
 
 
-def _command(request: Request, statement: Statement) -> str:
+def _graph_writer(variant: str | None) -> GraphWriter | None:
+    """What writes the ONNX graphs of a bundle, found before any work; None where none are asked for."""
+    if variant is None:
+        return None
+    if variant not in VARIANTS:
+        raise InputError("ONNX variant", expected=f"one of {', '.join(VARIANTS)}", received=repr(variant))
+    try:
+        from hyt.export.onnx.writer import write_onnx
+    except ImportError as problem:
+        raise MissingDependencyError(
+            "ONNX graphs", received=str(problem), remedy="install hyt with pip install 'hyt[onnx]'"
+        ) from None
+    return partial(write_onnx, variant=variant)
+
+
+def _command(request: Request, statement: Statement, onnx: str | None) -> str:
     options = request.options() | statement.options()
-    return f"{TOOL} CHECKPOINT -o NAME.hyt " + " ".join(f"{option} {value}" for option, value in options.items())
+    if onnx is not None:
+        options |= {"--onnx": "", "--onnx-variant": onnx}
+    return f"{TOOL} CHECKPOINT -o NAME.hyt " + " ".join(
+        f"{option} {value}".strip() for option, value in options.items()
+    )
 
 
 def available_threads() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,25 @@ MOST_COPIED = 2**30
 """Bytes of weights; what is larger is left in its files, so that an export takes little memory whatever it writes."""
 
 
-def verify_bundle(path: Path, threads: int) -> dict[str, Any]:
+def verify_bundle(path: Path, threads: int, backends: Sequence[str] = ("core",)) -> dict[str, Any]:
     """What was checked, for the report; raises BundleError when the bundle does not load or its action is not usable.
 
-    The record holds nothing that a thread count or a processor changes: the same export gives the same bytes.
+    Each backend acts once. The record holds nothing that a thread count or a processor changes: the same export gives
+    the same bytes.
     """
     size = sum(file.stat().st_size for file in path.glob("*.gguf"))
-    with load(path, threads=threads, mapped=size > MOST_COPIED) as policy:
-        policy.reset(instruction=_some_text(policy))
-        chunk = policy.act(_synthetic_observation(policy.contract))
+    said: dict[str, int] = {}
+    for backend in backends:
+        mapped = backend == "core" and size > MOST_COPIED
+        with load(path, threads=threads, backend=backend, mapped=mapped) as policy:
+            said = _act_once(policy, path)
+    found = {"observation": f"uniform noise, seed {SEED}", "mode": "act", **said, "finite": True}
+    return {**found, "backends": list(backends)}
+
+
+def _act_once(policy: Policy, path: Path) -> dict[str, int]:
+    policy.reset(instruction=_some_text(policy))
+    chunk = policy.act(_synthetic_observation(policy.contract))
     action = policy.contract.action
     tokens = [] if chunk.tokens is None else chunk.tokens.tolist()
     strangers = sorted(set(tokens) - set(action.token_ids))
@@ -45,8 +56,7 @@ def verify_bundle(path: Path, threads: int) -> dict[str, Any]:
         )
     if chunk.think_probability is not None and not np.isfinite(chunk.think_probability):
         raise BundleError(f"{path.name}: gate", expected="a finite probability", received="NaN")
-    said = {"action_tokens": action.tokens} if action.kind == "tokens" else {"action_values": action.size}
-    return {"observation": f"uniform noise, seed {SEED}", "mode": "act", **said, "finite": True}
+    return {"action_tokens": action.tokens} if action.kind == "tokens" else {"action_values": action.size}
 
 
 def _synthetic_observation(contract: Contract) -> Observation:

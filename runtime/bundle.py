@@ -8,6 +8,7 @@ Layout of `NAME.hyt/`:
     vision.gguf       image encoder and projector
     head.gguf         small heads: that of a continuous action, the gate (optional)
     tokenizer.json    Hugging Face fast tokenizer
+    onnx/             vision, embed, decoder, output (.onnx) and weights.data, which they share (optional)
     report.json       what the export measured (optional)
 
 The seal and the hashes guard against damage and stray edits; against an attacker the signature does, where it is
@@ -29,6 +30,7 @@ from hyt.runtime.manifest import (
     HEAD_NAME,
     LANGUAGE_NAME,
     MANIFEST_NAME,
+    ONNX_NAMES,
     REPORT_NAME,
     TOKENIZER_NAME,
     VISION_NAME,
@@ -83,6 +85,11 @@ class Bundle:
         return self.files[TOKENIZER_NAME]
 
     @property
+    def onnx(self) -> dict[str, Path]:
+        """Paths of the ONNX graphs by what they compute: vision, embed, decoder, output; {} where there are none."""
+        return {part: self.files[name] for part, name in ONNX_NAMES.items() if name in self.files}
+
+    @property
     def report(self) -> Path | None:
         """Path of the export's report, where there is one."""
         return self.files.get(REPORT_NAME)
@@ -116,12 +123,12 @@ def open_bundle(path: str | os.PathLike[str], *, require_signature: str | os.Pat
     check_seal(root, text)
     check_own_signature(root, text, manifest.signed_by)
     files = {name: _verified(root, name, entry) for name, entry in sorted(manifest.files.items())}
-    for stray in sorted(root.rglob("*.gguf")):
+    for stray in sorted(path for kind in ("*.gguf", "*.onnx") for path in root.rglob(kind)):
         if stray.relative_to(root).as_posix() not in files:
             raise BundleError(
                 str(stray),
                 expected="only files that the manifest lists",
-                received="an unlisted GGUF",
+                received=f"an unlisted {stray.suffix[1:].upper()}",
                 remedy="remove it",
             )
     return Bundle(root, manifest, files)

@@ -154,6 +154,8 @@ def _flush(directory: Path) -> None:
         if path.is_file():
             with path.open("rb") as file:
                 os.fsync(file.fileno())
+        elif path.is_dir():
+            _flush_directory(path)
     _flush_directory(directory)
 
 

@@ -6,6 +6,7 @@ whose new fields it ignores; with its own version or an older one an unknown fie
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
@@ -26,6 +27,8 @@ HEAD_NAME = "head.gguf"
 TOKENIZER_NAME = "tokenizer.json"
 REPORT_NAME = "report.json"
 _OWN_NAMES = (MANIFEST_NAME, SEAL_NAME, SIGNATURE_NAME)
+ONNX_NAMES = {part: f"onnx/{part}.onnx" for part in ("vision", "embed", "decoder", "output")}
+ONNX_WEIGHTS = "onnx/weights.data"
 REQUIRED_FILES = (LANGUAGE_NAME, VISION_NAME, TOKENIZER_NAME)
 
 Count = Annotated[int, Field(ge=1, lt=2**31)]
@@ -79,6 +82,11 @@ class TextShapes(_Part):
     sliding_window: Count | None
     prefix_attention: Literal["bidirectional", "causal"]
     tied_embeddings: bool = True  # the embedding is the output matrix too
+
+    @property
+    def embedding_scale(self) -> float:
+        """What every embedding is multiplied by: Gemma's by the root of its width."""
+        return math.sqrt(self.hidden_size) if self.architecture in ("gemma", "gemma2") else 1.0
 
     @model_validator(mode="after")
     def _heads_fit(self) -> TextShapes:
@@ -152,6 +160,21 @@ class Quantization(_Part):
     fallbacks: tuple[Line, ...] = ()
 
 
+class OnnxGraphs(_Part):
+    """The graphs in `onnx/`, what they are made for, and the decoder's state: output by input that it becomes next.
+
+    in_place:  an output may be the very memory of its input
+    by_cell:   the state is a cache of `cells` positions, of which those behind the last one fed are never read; without
+               it a state is as a whole what a call leaves (a recurrent policy)
+    """
+
+    variant: Name
+    state: Annotated[dict[Name, Name], Field(max_length=2048)]
+    cells: Count
+    in_place: bool = False
+    by_cell: bool = True
+
+
 class FileEntry(_Part):
     """Size in bytes and SHA-256 (hex) of one file of the bundle."""
 
@@ -187,6 +210,7 @@ class Manifest(_Part):
     quantization: Quantization
     files: dict[str, FileEntry]
     provenance: Provenance
+    onnx: OnnxGraphs | None = None
     signed_by: Signer | None = None
     signature: Annotated[None, Field(exclude=True)] = None  # never anything else, and only up to schema 1.1
 
@@ -206,6 +230,9 @@ class Manifest(_Part):
         check_fit(self.contract, self.shapes, self.image_tokens)
         if self.contract.action.kind == "continuous" and HEAD_NAME not in self.files:
             raise ValueError(f"{HEAD_NAME} is not listed: a continuous action needs its head")
+        names = () if self.onnx is None else (*ONNX_NAMES.values(), ONNX_WEIGHTS)
+        if missing := [name for name in names if name not in self.files]:
+            raise ValueError(f"{missing[0]} is not listed: onnx needs it")
         if self.contract.gate is not None and HEAD_NAME not in self.files:
             raise ValueError(f"contract.gate needs {HEAD_NAME}, which is not listed")
         return self

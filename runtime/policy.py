@@ -20,6 +20,8 @@ from hyt.runtime.contract import Contract, Gate
 from hyt.runtime.observation import Observation, check_observation
 from hyt.runtime.prompt import Prompt, read_tokenizer
 
+BACKENDS = ("core", "onnx")
+
 
 @dataclass(frozen=True)
 class Thought:
@@ -278,18 +280,34 @@ def load(
     require_signature: str | os.PathLike[str] | None = None,
     kv_type: str = "f32",
     mapped: bool = False,
+    backend: str = "core",
+    provider: str | None = None,
 ) -> Policy:
-    """Verify the bundle at `path` and load it into the C++ core; it never needs torch.
+    """Verify the bundle at `path` and load it; it never needs torch.
 
     threads: 0 takes all physical cores but one, at most 8. require_signature: PEM file of the Ed25519 public key that
     must have signed the bundle. kv_type: "f16" halves the memory of keys and values and rounds them. mapped: large
     matrices stay in the bundle's files, which the system reads and drops as memory allows; slower, and the files must
-    not change as long as the policy is used.
+    not change as long as the policy is used. backend: "core", ours in C++, or "onnx", onnxruntime over the bundle's
+    ONNX graphs on a provider (cpu, which is the default, cuda or tensorrt); kv_type and mapped are the core's alone.
 
-    Raises BundleError when the bundle is missing, damaged, changed since its export, of another schema or not signed as
-    required, and InputError for a negative number of threads, no such key or no such type.
+    Raises BundleError when the bundle is missing, damaged, changed since its export, of another schema, not signed as
+    required or without what the backend reads, InputError for a negative number of threads, no such key, type, backend
+    or provider, and MissingDependencyError without onnxruntime.
     """
-    from hyt.runtime.backends.core import CoreBackend
+    if backend not in BACKENDS:
+        raise InputError("backend", expected=f"one of {', '.join(BACKENDS)}", received=repr(backend))
+    if backend == "core":
+        from hyt.runtime.backends.core import CoreBackend
 
+        if provider is not None:
+            raise InputError("provider", expected="none but with backend 'onnx'", received=repr(provider))
+        bundle = open_bundle(path, require_signature=require_signature)
+        return Policy(bundle, CoreBackend(bundle, threads, kv_type=kv_type, mapped=mapped))
+    from hyt.runtime.backends.onnx import OnnxBackend
+
+    if kv_type != "f32" or mapped:
+        received = f"kv_type {kv_type!r}, mapped {mapped}"
+        raise InputError("backend 'onnx'", expected="kv_type 'f32' and mapped False", received=received)
     bundle = open_bundle(path, require_signature=require_signature)
-    return Policy(bundle, CoreBackend(bundle, threads, kv_type=kv_type, mapped=mapped))
+    return Policy(bundle, OnnxBackend(bundle, threads, provider or "cpu"))

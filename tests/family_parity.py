@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 import hyt
 from hyt.runtime import _core
+from hyt.runtime.backends.onnx import OnnxBackend
 from hyt.runtime.bundle import Bundle, open_bundle
 
 # Largest difference of a logit, as a share of the largest logit: what float32 rounding explains (measured: below 3e-6).
@@ -37,12 +38,22 @@ def core_logits(
     return session.logits(layout, images, np.array(tokens, np.int32))
 
 
-def check_bundle(case: Case, path: Path, instruction: str, bound: float = F32_BOUND) -> int:
+def onnx_logits(
+    bundle: Bundle, images: list[NDArray[np.uint8]], layout: NDArray[np.int32], tokens: list[int]
+) -> NDArray[np.float32]:
+    """The same of onnxruntime over the bundle's ONNX graphs."""
+    return OnnxBackend(bundle, threads=1).logits(layout, images, np.array(tokens, np.int32))
+
+
+LOGITS = {"core": core_logits, "onnx": onnx_logits}
+
+
+def check_bundle(case: Case, path: Path, instruction: str, bound: float = F32_BOUND, backend: str = "core") -> int:
     """Hold a bundle to its reference: logits within `bound`, and every clear action token; how many were clear."""
     bundle = open_bundle(path)
     contract = bundle.contract
     clear = 0
-    with hyt.load(path, threads=1) as policy:
+    with hyt.load(path, threads=1, backend=backend) as policy:
         policy.reset(instruction=instruction)
         for seed in range(2):
             images = random_images(bundle, seed)
@@ -52,7 +63,7 @@ def check_bundle(case: Case, path: Path, instruction: str, bound: float = F32_BO
             layout = policy.prompt.layout(policy.prompt.encode(instruction), np.array(state, np.float32))
             fed = [contract.modalities.act, *chunk.tokens.tolist()[:-1]]
             expected = case.logits(order, layout.tolist(), fed)
-            error = np.abs(core_logits(bundle, order, layout, fed) - expected).max()
+            error = np.abs(LOGITS[backend](bundle, order, layout, fed) - expected).max()
             assert error < bound * np.abs(expected).max()
             ids = list(contract.action.token_ids)
             for token, row in zip(chunk.tokens.tolist(), expected[:, ids], strict=True):

@@ -6,13 +6,20 @@ import argparse
 from pathlib import Path
 
 from hyt.runtime.backends.core import KV_TYPES
-from hyt.runtime.policy import Policy, load
+from hyt.runtime.policy import BACKENDS, Policy, load
 
 
 def add_loading_options(parser: argparse.ArgumentParser) -> None:
     """Add them."""
     parser.add_argument(
-        "--threads", type=int, default=0, help="threads of the core (default: all physical cores but one, at most 8)"
+        "--backend",
+        choices=BACKENDS,
+        default=BACKENDS[0],
+        help="engine that computes the policy: our own, or onnxruntime over the bundle's ONNX graphs (default core)",
+    )
+    parser.add_argument("--provider", metavar="NAME", help="with --backend onnx: cpu, cuda or tensorrt (default cpu)")
+    parser.add_argument(
+        "--threads", type=int, default=0, help="threads of the engine (default: all physical cores but one, at most 8)"
     )
     parser.add_argument(
         "--kv", choices=KV_TYPES, default=KV_TYPES[0], help="type of keys and values; f16 takes half the memory"
@@ -41,4 +48,6 @@ def load_policy(options: argparse.Namespace) -> Policy:
         require_signature=options.require_signature,
         kv_type=options.kv,
         mapped=options.mapped,
+        backend=options.backend,
+        provider=options.provider,
     )

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +29,7 @@ SLOW = Shape(hidden=512, intermediate=1024, layers=4, heads=8, kv_heads=4, head_
 
 
 def contents(bundle: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in bundle.iterdir()}
+    return {str(path.relative_to(bundle)): path.read_bytes() for path in bundle.rglob("*") if path.is_file()}
 
 
 @pytest.mark.parametrize("quantization", REQUESTS)
@@ -44,10 +45,13 @@ def test_every_quantisation_gives_a_bundle_that_opens(
 def test_the_same_checkpoint_gives_the_same_bytes_whatever_name_and_threads(
     tiny_checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hyt.export.exporter.verify_bundle", lambda path, threads: verify_bundle(path, threads=1))
-    export_with_threads(tiny_checkpoint.path, tmp_path / "a.hyt", threads=1)
+    def verify(path: Path, threads: int, backends: Sequence[str]) -> object:
+        return verify_bundle(path, 1, backends)
+
+    monkeypatch.setattr("hyt.export.exporter.verify_bundle", verify)
+    export_with_threads(tiny_checkpoint.path, tmp_path / "a.hyt", onnx="fused", threads=1)
     time.sleep(1.1)  # a time stamp in seconds would differ
-    export_with_threads(tiny_checkpoint.path, tmp_path / "b.hyt", threads=2)
+    export_with_threads(tiny_checkpoint.path, tmp_path / "b.hyt", onnx="fused", threads=2)
     assert contents(tmp_path / "a.hyt") == contents(tmp_path / "b.hyt")
     assert "manifest.sha256" in contents(tmp_path / "a.hyt")
 
@@ -113,7 +117,7 @@ def test_force_replaces_the_bundle(tiny_checkpoint: Checkpoint, bundle_copy: Pat
 def test_a_bundle_that_does_not_act_is_never_seen_and_the_old_one_stays(
     tiny_checkpoint: Checkpoint, bundle_copy: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(path: Path, threads: int) -> None:
+    def fail(path: Path, threads: int, backends: Sequence[str]) -> None:
         assert open_bundle(path).manifest.name == "tiny"
         raise BundleError("verification failed")
 

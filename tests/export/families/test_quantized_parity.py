@@ -1,4 +1,4 @@
-"""INT4 says what transformers says with the weights that the files hold."""
+"""INT4 says what transformers says with the weights that the files hold, in the core and in onnxruntime."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from families import Case, write_llava, write_paligemma
-from family_parity import core_logits, random_images
+from family_parity import LOGITS, random_images
 from numpy.typing import NDArray
 from prismatic import write_minivla, write_openvla
 
@@ -61,7 +61,7 @@ def take_stored(case: Case, plan: TensorPlan, weight: NDArray[np.float32]) -> No
 def test_int4_is_transformers_with_the_stored_weights(tmp_path: Path, name: str) -> None:
     case = FAMILIES[name](tmp_path / "c")
     statement = Statement() if (case.path / "hyt.json").exists() else STATED
-    export_bundle(case.path, tmp_path / "x.hyt", statement=statement, threads=1)
+    export_bundle(case.path, tmp_path / "x.hyt", statement=statement, onnx="fused", threads=1)
     bundle = open_bundle(tmp_path / "x.hyt")
     weights = stored_weights(bundle)
     with Checkpoint(case.path) as checkpoint, torch.no_grad():
@@ -72,5 +72,6 @@ def test_int4_is_transformers_with_the_stored_weights(tmp_path: Path, name: str)
     layout = np.array([*range(-1, -1 - len(images), -1), 2, 11, 12, 13, 4], np.int32)
     tokens = [6, 40, 41, 42]
     expected = case.logits(images, layout.tolist(), tokens)
-    error = np.abs(core_logits(bundle, images, layout, tokens) - expected).max()
-    assert 0 < error < INT8_ACTIVATIONS_BOUND * np.abs(expected).max()
+    for logits in LOGITS.values():
+        error = np.abs(logits(bundle, images, layout, tokens) - expected).max()
+        assert 0 < error < INT8_ACTIVATIONS_BOUND * np.abs(expected).max()

@@ -1,0 +1,59 @@
+"""Writes the folder `onnx/` of a bundle: vision, embed, decoder, output, and the one file of weights they share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hyt.export.onnx.decoder import add_decoder, add_embed, add_output
+from hyt.export.onnx.fused import Fused
+from hyt.export.onnx.gguf_tensors import GgufTensors
+from hyt.export.onnx.graph import Graph
+from hyt.export.onnx.layers import Layers
+from hyt.export.onnx.vision import add_vision
+from hyt.export.onnx.weight_file import WeightFile
+from hyt.runtime.contract import Contract
+from hyt.runtime.manifest import (
+    LANGUAGE_NAME,
+    ONNX_NAMES,
+    ONNX_WEIGHTS,
+    VISION_NAME,
+    OnnxGraphs,
+    Shapes,
+    answer_positions,
+)
+
+_LAYERS: dict[str, type[Fused]] = {"fused": Fused}
+
+
+def write_onnx(
+    directory: Path, shapes: Shapes, contract: Contract, image_tokens: dict[str, int], variant: str
+) -> OnnxGraphs:
+    """Write the graphs of the bundle in `directory`, whose GGUF files are there; what the manifest says of them.
+
+    Memory is bounded by the file's largest tensor of float32; everything else is copied block by block.
+    """
+    kind = _LAYERS[variant]
+    cells = answer_positions(contract, image_tokens)
+    continuous = contract.action.kind == "continuous"
+    (directory / ONNX_WEIGHTS).parent.mkdir()
+    language, vision = (GgufTensors(directory / name) for name in (LANGUAGE_NAME, VISION_NAME))
+    with WeightFile(directory / ONNX_WEIGHTS) as weights:
+
+        def layers(part: str, tensors: GgufTensors) -> Layers:
+            return kind(Graph(part), tensors, weights)
+
+        graphs = {
+            "vision": layers("vision", vision),
+            "embed": layers("embed", language),
+            "decoder": layers("decoder", language),
+            "output": layers("output", language),
+        }
+        add_vision(graphs["vision"], shapes.vision, len(contract.cameras))
+        add_embed(graphs["embed"], shapes.text)
+        full = continuous or shapes.text.prefix_attention == "bidirectional"
+        add_decoder(graphs["decoder"], shapes.text, cells, contract.action.token_ids, full)
+        add_output(graphs["output"], shapes.text)
+        for part, built in graphs.items():
+            built.graph.save(directory / ONNX_NAMES[part])
+    state = {f"past.{i}.{part}": f"present.{i}.{part}" for i in range(shapes.text.layers) for part in ("key", "value")}
+    return OnnxGraphs(variant=variant, state=state, cells=cells, in_place=kind.in_place)

@@ -1,0 +1,35 @@
+"""The ONNX graphs of every family say in float32 what transformers says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from families import Case, write_llava, write_paligemma
+from family_parity import check_bundle
+from prismatic import write_minivla, write_openvla
+
+from hyt.export.exporter import export_bundle
+from hyt.export.statement import Statement
+
+# Largest difference of a logit, as a share of the largest: float32 rounding of onnxruntime's kernels.
+F32_BOUND = 2e-5
+STATED = Statement(step_time=0.2, units=("m", "rad"))
+FAMILIES: dict[str, tuple[Callable[[Path], Case], Statement]] = {
+    "paligemma": (write_paligemma, Statement()),
+    "llava clip llama": (lambda path: write_llava(path, "clip", "llama"), Statement()),
+    "llava siglip qwen2": (lambda path: write_llava(path, "siglip", "qwen2"), Statement()),
+    "llava clip qwen3": (lambda path: write_llava(path, "clip", "qwen3"), Statement()),
+    "openvla": (lambda path: write_openvla(path, shards=True), STATED),
+    "minivla": (write_minivla, STATED),
+}
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_f32_graphs_are_transformers(tmp_path: Path, name: str) -> None:
+    write, statement = FAMILIES[name]
+    case = write(tmp_path / "c")
+    export_bundle(case.path, tmp_path / "x.hyt", quantization="f32", statement=statement, onnx="fused", threads=1)
+    instruction = "Open the drawer" if statement is STATED else "open the drawer"
+    assert check_bundle(case, tmp_path / "x.hyt", instruction, F32_BOUND, "onnx") > 8
