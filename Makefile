@@ -143,6 +143,9 @@ $(VENV)/.installed: $(VENV)/.build $(SOURCES)
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.build pyproject.toml
+	if command -v chromium >/dev/null || apt-cache show chromium >/dev/null 2>&1; \
+	    then .ci/system-packages chromium chromium-driver; \
+	    else .ci/system-packages chromium-browser chromium-chromedriver; fi  # as Ubuntu calls them
 	$(BIN)/pip install "torch==2.13.0"
 	$(BIN)/pip install --no-build-isolation ".[sim,train,dev]"
 	touch $@

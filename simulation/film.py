@@ -11,7 +11,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from hyt.runtime.listener import Decision, EpisodeResult, Listener
-from hyt.runtime.view import describe_action
+from hyt.runtime.view.words import describe_action
 from hyt.simulation.metaworld import MetaWorldArm
 from hyt.simulation.robot import SimulatedRobot
 

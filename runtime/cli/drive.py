@@ -18,13 +18,14 @@ from hyt.runtime.cli.results import RobotResult, results_table
 from hyt.runtime.cli.robots import SERIAL, open_robot, robot_names
 from hyt.runtime.cli.schedule_options import add_schedule_options, schedule_from, thinking_from
 from hyt.runtime.cli.tally import Tally
+from hyt.runtime.cli.watching import Watching
 from hyt.runtime.controls import Controls
 from hyt.runtime.listener import EpisodeResult, Listener
 from hyt.runtime.loop import run_episode
 from hyt.runtime.policy import Policy, require_gate
 from hyt.runtime.schedule import Schedule
 from hyt.runtime.serial_robot import SerialRobot
-from hyt.runtime.view import View
+from hyt.runtime.view.web import read_address
 
 if TYPE_CHECKING:
     from hyt.runtime.robot import Robot
@@ -81,7 +82,12 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--decisions", type=_positive, default=200, help="decisions an episode at most (default 200)")
     parser.add_argument("--dry-run", action="store_true", help="serial: show every setpoint, arm and move nothing")
     parser.add_argument("--yes", action="store_true", help="serial: arm without asking")
-    parser.add_argument("--no-view", action="store_true", help="no live view")
+    parser.add_argument(
+        "--view",
+        metavar="[HOST]:PORT",
+        help="a web page that shows the run and stops it; without HOST for this computer alone, :0 finds a free port",
+    )
+    parser.add_argument("--no-view", action="store_true", help="no live view in the terminal")
     add_schedule_options(parser)
     add_loading_options(parser)
     parser.set_defaults(run=run)
@@ -104,16 +110,20 @@ def run(options: argparse.Namespace) -> None:
         raise InputError("--port", expected="one robot", received=f"{len(names)}", remedy="drive one task at a time")
     check_output(options.json)
     check_output(options.record, folder=True)
+    page = None if options.view is None else read_address(options.view)
     console = Console()
     if options.record is not None and names[0].startswith(SERIAL):
         raise InputError("--record", expected="a simulated robot", received=names[0])
-    with load_policy(options) as policy:
+    live = not (options.no_view or options.dry_run)
+    with (
+        load_policy(options) as policy,
+        Watching(console, Controls(policy.readable), live=live, page=page) as watching,
+    ):
         if gated:
             require_gate(policy.contract)
         schedule.period_steps(policy.contract.action)  # what does not fit is refused before anything is armed
         policy.warm_up()
         results: list[RobotResult] = []
-        controls = Controls(policy.readable)
         ended = "done"
         try:
             for name in names:
@@ -132,7 +142,7 @@ def run(options: argparse.Namespace) -> None:
                 ) as robot:
                     if isinstance(robot, SerialRobot) and not (options.yes or options.dry_run):
                         confirm_arming(robot.where)
-                    drive(policy, robot, options, console, results, controls, schedule)
+                    drive(policy, robot, options, watching, results, schedule)
             console.print(results_table(results))
         except KeyboardInterrupt:
             ended = "interrupted"
@@ -160,9 +170,8 @@ def drive(
     policy: Policy,
     robot: Robot,
     options: argparse.Namespace,
-    console: Console,
+    watching: Watching,
     results: list[RobotResult],
-    controls: Controls,
     schedule: Schedule,
 ) -> None:
     """All episodes of one robot; what was driven is put into `results`, whatever ends it."""
@@ -175,15 +184,7 @@ def drive(
     said = options.instruction
     episodes: list[EpisodeResult] = []
     with ExitStack() as stack:
-        view = View(
-            console,
-            robot=robot.name,
-            modality=options.mode,
-            episodes=options.episodes,
-            counters=robot.counters,
-            live=not (options.no_view or options.dry_run),
-        )
-        stack.enter_context(view)
+        watchers = stack.enter_context(watching.robot(robot, modality=options.mode, episodes=options.episodes))
         tally = Tally()
         stack.callback(
             lambda: results.append(
@@ -192,9 +193,9 @@ def drive(
                 )
             )
         )
-        stack.enter_context(controls.driving(robot))
+        stack.enter_context(watching.controls.driving(robot))
         for index in range(options.episodes):
-            listeners: list[Listener] = [view, tally]
+            listeners: list[Listener] = [*watchers, tally]
             if options.record is not None and index == 0:
                 listeners.append(_recorder(robot, options))
             episodes.append(
@@ -208,7 +209,7 @@ def drive(
                     sub_instruction=(lambda _: said) if said else None,
                     gate_threshold=options.gate_threshold,
                     listeners=listeners,
-                    controls=controls,
+                    controls=watching.controls,
                     schedule=schedule,
                 )
             )

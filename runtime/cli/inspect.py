@@ -14,7 +14,7 @@ from hyt.runtime.cli.loading import add_signature_option
 from hyt.runtime.contract import Contract, ImageSegment, StateSegment, TextSegment
 from hyt.runtime.manifest import Manifest
 from hyt.runtime.prompt import Prompt, read_tokenizer
-from hyt.runtime.view import unit_suffix
+from hyt.runtime.view.words import unit_suffix
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
