@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hyt.errors import HytError
+from hyt.errors import HytError, PolicyError
 from hyt.runtime.contract import Action, ActionDimension
 
 
@@ -92,19 +92,17 @@ class ActionTable:
         return values
 
     def chunk(self, tokens: NDArray[np.int32], probabilities: NDArray[np.float32], timings: Timings) -> ActionChunk:
-        """The chunk that these tokens stand for."""
+        """The chunk that these tokens stand for; raises PolicyError for tokens that were chosen among NaN."""
         action = self._action
+        _require_finite("action probabilities", probabilities)
         return ActionChunk(self.values(tokens), action.step_time, tokens, probabilities, action.dimensions, timings)
 
     def continuous_chunk(self, numbers: NDArray[np.float32], timings: Timings) -> ActionChunk:
-        """The chunk of normalised numbers (K,), clipped to [-1, 1]; raises HytError unless all are finite."""
+        """The chunk of normalised numbers (K,), clipped to [-1, 1]; raises PolicyError unless all are finite."""
         action = self._action
         if numbers.shape != (action.size,):
             raise HytError("action values", expected=f"{action.size}", received=f"shape {numbers.shape}")
-        if not np.isfinite(numbers).all():
-            raise HytError(
-                "action values", expected="finite numbers", received="NaN or infinity", remedy="do not run this policy"
-            )
+        _require_finite("action values", numbers)
         rows = np.clip(numbers.reshape(action.steps, -1), -1, 1).astype(np.float64)
         return ActionChunk(self._in_units(rows), action.step_time, None, None, action.dimensions, timings)
 
@@ -112,3 +110,9 @@ class ActionTable:
         """Normalised (n, 1 or dims) to float32 (n, dims) in the robot's units."""
         units: NDArray[np.float32] = (self._low + (numbers + 1) / 2 * (self._high - self._low)).astype(np.float32)
         return units
+
+
+def _require_finite(subject: str, numbers: NDArray[np.float32]) -> None:
+    if not np.isfinite(numbers).all():
+        remedy = "do not run this policy; export it again from a sound checkpoint"
+        raise PolicyError(subject, expected="finite numbers", received="NaN or infinity", remedy=remedy)

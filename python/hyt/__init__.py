@@ -17,7 +17,9 @@ from hyt.errors import (
     LinkError,
     MissingDependencyError,
     OutputExistsError,
+    PolicyError,
     RobotError,
+    StoppedError,
 )
 from hyt.runtime.actions import ActionChunk, Timings
 from hyt.runtime.observation import Observation
@@ -35,7 +37,9 @@ __all__ = [
     "Observation",
     "OutputExistsError",
     "Policy",
+    "PolicyError",
     "RobotError",
+    "StoppedError",
     "Thought",
     "Timings",
     "load",

@@ -11,9 +11,10 @@
     +-- DatasetError               9   a folder of training data is missing, damaged, or of another layout
     +-- RobotError                10   a camera gives no image, or only an old one
     +-- StoppedError              11   somebody stopped the run, by terminal, page or program
+    +-- PolicyError               12   the policy gave numbers that no robot may act on
 
-The command lines print the line on standard error and exit with the code; 2 is a usage error (argparse), 130 an
-interrupt.
+The command lines print the line on standard error and exit with the code; 2 is a usage error (argparse), and
+128 + N the end by a signal N: 130 Ctrl-C, 143 SIGTERM, 129 a terminal that hung up.
 """
 
 from __future__ import annotations
@@ -100,3 +101,9 @@ class StoppedError(HytError):
     """Somebody stopped the run by `Controls.stop`; the firmware has confirmed that it stopped."""
 
     exit_code = 11
+
+
+class PolicyError(HytError):
+    """The policy computed no action, or one that is not made of finite numbers."""
+
+    exit_code = 12

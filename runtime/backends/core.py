@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from hyt.errors import BundleError, HytError, InputError, MissingDependencyError
+from hyt.errors import BundleError, HytError, InputError, MissingDependencyError, PolicyError
 from hyt.runtime.backends.base import Answer, Decoded, Regressed, Seconds, Written
 from hyt.runtime.bundle import Bundle
 
@@ -136,7 +136,8 @@ class CoreBackend:
         try:
             return call(self._session)
         except self._error as problem:
-            raise HytError(f"core: {problem.subject}", expected=problem.expected, received=problem.received) from None
+            subject = f"core: {problem.subject}"
+            raise PolicyError(subject, expected=problem.expected, received=problem.received) from None
 
 
 def _answer(result: _core.ActResult) -> Answer:

@@ -7,42 +7,55 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from types import FrameType
+from contextlib import suppress
+from typing import TextIO
 
 from hyt.errors import HytError
 from hyt.runtime.cli import bench, doctor, drive, inspect
 from hyt.runtime.cli.output import versions
-
-INTERRUPTED = 130
+from hyt.runtime.cli.signals import Interrupts
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run hyt-run; returns the exit code (see `hyt.errors`: 0 ok, 1 the system refused, 2 usage, 130 interrupted)."""
+    """Run hyt-run; returns the exit code (see `hyt.errors`: 0 ok, 1 the system refused, 2 usage, 128 + a signal)."""
     parser = argparse.ArgumentParser(prog="hyt-run", description="Run a HyT policy on a robot.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in (drive, bench, inspect, doctor):
         command.add_parser(commands)
     parser.add_argument("--version", action="version", version=f"%(prog)s {versions()['hyt']}")
     options = parser.parse_args(arguments)
-    # A service is stopped by SIGTERM: leave the same way as on Ctrl-C, so that the robot is stopped and disarmed.
-    signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        options.run(options)
-        sys.stdout.flush()
-    except BrokenPipeError:  # who reads our output has left: `hyt-run ... | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush complains
-        return HytError.exit_code
-    except HytError as problem:
-        print(f"hyt-run: {problem}", file=sys.stderr)
-        return problem.exit_code
-    except OSError as problem:
-        print(f"hyt-run: {problem.filename or 'output'}: {problem.strerror or problem}", file=sys.stderr)
-        return HytError.exit_code
-    except KeyboardInterrupt:
-        print("hyt-run: interrupted", file=sys.stderr)
-        return INTERRUPTED
+    with Interrupts() as interrupts:
+        try:
+            options.run(options)
+            sys.stdout.flush()
+        except HytError as problem:
+            print(f"hyt-run: {problem}", file=sys.stderr)
+            return problem.exit_code
+        except KeyboardInterrupt:
+            return _ended_by(interrupts.first or signal.SIGINT)
+        except OSError as problem:
+            if interrupts.first is not None:  # the terminal that hung up takes no last word
+                return _ended_by(interrupts.first)
+            if isinstance(problem, BrokenPipeError):  # who reads our output has left: `hyt-run ... | head`
+                _silence(sys.stdout)
+            else:
+                print(f"hyt-run: {problem.filename or 'output'}: {problem.strerror or problem}", file=sys.stderr)
+            return HytError.exit_code
     return 0
 
 
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+def _ended_by(number: signal.Signals) -> int:
+    said = "interrupted" if number is signal.SIGINT else f"ended by {number.name}"
+    with suppress(OSError):
+        print(f"hyt-run: {said}", file=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            _silence(stream)
+    return 128 + number
+
+
+def _silence(stream: TextIO) -> None:
+    """What is left for a reader that has gone goes nowhere, or the interpreter's last flush would fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

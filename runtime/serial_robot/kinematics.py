@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hyt.errors import InputError
+from hyt.errors import HytError, InputError
 from hyt.runtime.contract import ActionDimension
 from hyt.runtime.serial_robot.description import AxisTable
 
@@ -63,8 +63,16 @@ def find_adapter(key: str, name: str) -> Callable[..., Array]:
     return found  # type: ignore[no-any-return]
 
 
-def checked(key: str, result: object, shape: tuple[int, ...]) -> Array:
-    """What an adapter returned as float64 of this shape; raises InputError when it is not, or not finite."""
+def asked(key: str, adapter: Callable[..., object], question: object, shape: tuple[int, ...]) -> Array:
+    """An adapter's answer, float64 of this shape; raises InputError when it is none, or the adapter fails."""
+    try:
+        result = adapter(question)
+    except HytError:
+        raise
+    except Exception as problem:  # the owner's code may fail as it likes, and the robot comes to rest in one way
+        raise InputError(
+            f"robot.toml: {key}", expected="an answer", received=f"{type(problem).__name__}: {problem}"
+        ) from problem
     try:
         array = np.asarray(result, dtype=np.float64)
     except (TypeError, ValueError):

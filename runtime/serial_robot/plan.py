@@ -7,7 +7,7 @@ import numpy as np
 from hyt.runtime.actions import ActionChunk
 from hyt.runtime.contract import Contract
 from hyt.runtime.serial_robot.description import Description
-from hyt.runtime.serial_robot.kinematics import Array, KinematicsRequest, checked, find_adapter
+from hyt.runtime.serial_robot.kinematics import Array, KinematicsRequest, asked, find_adapter
 
 
 class Planner:
@@ -45,7 +45,7 @@ class Planner:
                 values, self._dimensions, commanded.copy(), observed.copy(), step_time, self._robot.axes
             )
             shape = (len(values), len(self._robot.axes))
-            return self._within(checked("kinematics.actions", self._inverse(request), shape))
+            return self._within(asked("kinematics.actions", self._inverse, request, shape))
         points = np.empty((len(values), len(self._robot.axes)))
         point = commanded.copy()
         for row, step in enumerate(values):
@@ -69,7 +69,7 @@ class Planner:
     def state(self, positions: Array) -> Array:
         """float64 (state dimensions,): the policy's state at these positions (axes,)."""
         if self._forward is not None:
-            return checked("kinematics.state", self._forward(positions.copy()), (self._state_size,))
+            return asked("kinematics.state", self._forward, positions.copy(), (self._state_size,))
         state = np.empty(self._state_size)
         for index, mapping in enumerate(self._state):
             assert mapping is not None

@@ -89,7 +89,8 @@ def test_numbers_that_are_not_finite_never_become_a_chunk(bad: float) -> None:
     with pytest.raises(hyt.HytError) as caught:
         ActionTable(CONTINUOUS).continuous_chunk(numbers, Timings())
     assert str(caught.value) == (
-        "action values; expected finite numbers; received NaN or infinity; do not run this policy"
+        "action values; expected finite numbers; received NaN or infinity; "
+        "do not run this policy; export it again from a sound checkpoint"
     )
 
 

@@ -66,6 +66,7 @@ name = "corner2"
 source = "images:frames"
 """
 
+VELOCITY, ACCELERATION, HZ = 0.02, 0.1, 400  # of slow_gantry_text: units/s, units/s^2, ticks/s
 AXES = [("x", "m", -0.5, 0.5, 0.0), ("y", "m", 0.4, 1.0, 0.6), ("z", "m", 0.0, 0.5, 0.2), ("gripper", "1", -1, 1, 0)]
 
 
@@ -77,6 +78,23 @@ def gantry_text(port: str = "virtual:", link_timeout: int = 400) -> str:
         axes += f'[[axes]]\nname = "{name}"\nunit = "{unit}"\nlow = {low}\nhigh = {high}\nmax_velocity = 0\n'
         axes += f'max_acceleration = 0\nframe = "{frame}"\ninitial = {initial}\n\n'
     return GANTRY.format(port=port, axes=axes, link_timeout=link_timeout)
+
+
+def slow_gantry_text(port: str = "virtual:", source: str = "images:frames") -> str:
+    """The gantry with axes so slow that they are under way for all of a short run, and decelerate when it ends.
+
+    Whatever ends it, the trace shows it: they come from VELOCITY to rest by ACCELERATION.
+    """
+    text = gantry_text(port)
+    for before, after in (
+        ("max_velocity = 0", f"max_velocity = {VELOCITY}"),
+        ("max_acceleration = 0", f"max_acceleration = {ACCELERATION}"),
+        ('stop_action = "hold"', 'stop_action = "decelerate"'),
+        ('source = "images:frames"', f'source = "{source}"'),
+    ):
+        assert before in text
+        text = text.replace(before, after)
+    return text
 
 
 def write_robot(folder: Path, text: str | None = None) -> Path:

@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -178,14 +179,22 @@ def test_a_trip_in_mid_chunk_ends_the_run_at_once(firmware: FirmwareProcess, tmp
     robot = SerialRobot(tmp_path / "robot.toml", of)
     try:
         robot.reset(0)
-        firmware.emergency_stop(True)
+        pressing = threading.Thread(target=press_in_mid_chunk, args=(robot, firmware))
+        pressing.start()
         began = time.monotonic()
         with pytest.raises(LinkError, match=r"the firmware stopped at tick \d+; .*; received EMERGENCY_STOP; see to"):
             robot.execute(chunk_of(of, [[0.01, 0, 0, 0]]))
         assert time.monotonic() - began < 5
+        pressing.join()
     finally:
         robot.close()
     assert state_of(firmware).trip is Trip.EMERGENCY_STOP
+
+
+def press_in_mid_chunk(robot: SerialRobot, firmware: FirmwareProcess) -> None:
+    while robot.counters()["chunks"] == 0:
+        time.sleep(0.01)
+    firmware.emergency_stop(True)
 
 
 def test_what_a_serial_robot_cannot_do_is_refused(bundle: Path, tmp_path: Path, capsys: Captured) -> None:

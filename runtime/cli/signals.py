@@ -1,0 +1,48 @@
+"""Signals that end a run in order: the first leaves as Ctrl-C does, so that the robot comes to rest and is disarmed.
+
+SIGINT is the user's Ctrl-C, SIGTERM what `systemctl stop` sends, SIGHUP that the terminal or the network went away.
+The exit code is 128 + the signal's number, as a shell has it: 130, 143, 129.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from types import FrameType, TracebackType
+from typing import Any
+
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+GRACE = 10.0  # seconds for coming to an end, in which further signals change nothing
+
+
+class Interrupts:
+    """In its block the signals of ENDING raise KeyboardInterrupt in the main thread; `first` is the one that did.
+
+    An impatient second one must not cut off what the first one set going: disarming. A signal that the starter wants
+    ignored stays so, as under nohup. In another thread than the main one it does nothing.
+    """
+
+    def __init__(self) -> None:
+        self.first: signal.Signals | None = None
+        self._since = 0.0
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            for number in ENDING:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._interrupt)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # After the first signal the process is about to end, and its exit code is to say so, not a second one's.
+        for number, handler in self._before.items():
+            signal.signal(number, handler if self.first is None else signal.SIG_IGN)
+
+    def _interrupt(self, number: int, frame: FrameType | None) -> None:
+        if self.first is None or time.monotonic() - self._since > GRACE:
+            self.first, self._since = signal.Signals(number), time.monotonic()
+            raise KeyboardInterrupt
