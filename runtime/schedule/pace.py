@@ -32,8 +32,14 @@ class Pace:
 
     @property
     def lead(self) -> float:
-        """Seconds before a chunk's start at which its turn begins."""
-        return 0.0 if self._robot.stepped or not len(self._work) else self._work.upper + MARGIN
+        """Seconds before a chunk's start at which its turn begins: a period at most.
+
+        A computer that needs longer cannot keep up, and its chunks are late. Turns that began earlier still would act
+        on older observations, and fill the firmware's queue.
+        """
+        if self._robot.stepped or not len(self._work):
+            return 0.0
+        return min(self._work.upper + MARGIN, self._period / self._robot.tick_hz)
 
     @property
     def due_tick(self) -> float | None:
