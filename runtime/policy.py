@@ -188,8 +188,7 @@ class Policy:
         self._backend.act(tags.act)
         if tags.think is not None:
             self._backend.think_begin(tags.think)
-            self._backend.think(None, None)
-            self._backend.act_after_thought()
+            self._backend.think(None, 2)
             self._backend.act_with_thought(tags.think, np.zeros(0, np.int32))
         if tags.follow is not None:
             self._backend.follow(layout, tags.follow)
@@ -282,14 +281,16 @@ def load(
     mapped: bool = False,
     backend: str = "core",
     provider: str | None = None,
+    warm_up: bool = True,
 ) -> Policy:
-    """Verify the bundle at `path` and load it; it never needs torch.
+    """Verify the bundle at `path`, load it and warm it up; it never needs torch.
 
     threads: 0 takes all physical cores but one, at most 8. require_signature: PEM file of the Ed25519 public key that
     must have signed the bundle. kv_type: "f16" halves the memory of keys and values and rounds them. mapped: large
     matrices stay in the bundle's files, which the system reads and drops as memory allows; slower, and the files must
     not change as long as the policy is used. backend: "core", ours in C++, or "onnx", onnxruntime over the bundle's
-    ONNX graphs on a provider (cpu, which is the default, cuda or tensorrt); kv_type and mapped are the core's alone.
+    ONNX graphs on a provider (cpu, which is the default, cuda or tensorrt); kv_type and mapped are the core's alone. warm_up:
+    answer once in every modality that the policy has, so that the first answer takes as long as any other.
 
     Raises BundleError when the bundle is missing, damaged, changed since its export, of another schema, not signed as
     required or without what the backend reads, InputError for a negative number of threads, no such key, type, backend
@@ -303,11 +304,15 @@ def load(
         if provider is not None:
             raise InputError("provider", expected="none but with backend 'onnx'", received=repr(provider))
         bundle = open_bundle(path, require_signature=require_signature)
-        return Policy(bundle, CoreBackend(bundle, threads, kv_type=kv_type, mapped=mapped))
-    from hyt.runtime.backends.onnx import OnnxBackend
+        policy = Policy(bundle, CoreBackend(bundle, threads, kv_type=kv_type, mapped=mapped))
+    else:
+        from hyt.runtime.backends.onnx import OnnxBackend
 
-    if kv_type != "f32" or mapped:
-        received = f"kv_type {kv_type!r}, mapped {mapped}"
-        raise InputError("backend 'onnx'", expected="kv_type 'f32' and mapped False", received=received)
-    bundle = open_bundle(path, require_signature=require_signature)
-    return Policy(bundle, OnnxBackend(bundle, threads, provider or "cpu"))
+        if kv_type != "f32" or mapped:
+            received = f"kv_type {kv_type!r}, mapped {mapped}"
+            raise InputError("backend 'onnx'", expected="kv_type 'f32' and mapped False", received=received)
+        bundle = open_bundle(path, require_signature=require_signature)
+        policy = Policy(bundle, OnnxBackend(bundle, threads, provider or "cpu"))
+    if warm_up:
+        policy.warm_up()
+    return policy

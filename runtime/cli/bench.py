@@ -47,7 +47,6 @@ def run(options: argparse.Namespace) -> None:
         if instruction is None:
             raise InputError("bench", expected="an instruction", received="none listed", remedy="give --instruction")
         policy.reset(instruction=instruction)
-        policy.warm_up()
         phases = measure(policy, instruction, options.repeat)
         backend = dict(policy.info["backend"])
         cost = cost_of(policy.bundle, prefix_length(policy, instruction))

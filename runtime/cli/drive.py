@@ -122,7 +122,6 @@ def run(options: argparse.Namespace) -> None:
         if gated:
             require_gate(policy.contract)
         schedule.period_steps(policy.contract.action)  # what does not fit is refused before anything is armed
-        policy.warm_up()
         results: list[RobotResult] = []
         ended = "done"
         try:

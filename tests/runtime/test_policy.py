@@ -179,7 +179,7 @@ def test_warming_up_runs_every_path_and_keeps_the_instruction(asked: Asked) -> N
     policy, backend = asked
     policy.warm_up()
     kinds = [call.split()[0] for call in backend.calls]
-    assert kinds == ["observe", "act", "think_begin", "think", "act_after_thought", "act_with_thought", "follow"]
+    assert kinds == ["observe", "act", "think_begin", "think", "act_with_thought", "follow"]
     assert policy.instruction == "open the drawer"
     policy.act(tiny_observation())
 

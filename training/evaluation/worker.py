@@ -64,7 +64,6 @@ class Worker:
         policy = self._policies.get(job.policy)
         if policy is None:
             policy = self._policies[job.policy] = load(job.bundle, threads=1)
-            policy.warm_up()
         return policy
 
     def _open(self, policy: Policy, job: Job) -> SimulatedRobot:
