@@ -31,11 +31,11 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 run: setup $(OUT)/metaworld-arm.hyt/manifest.json
 	$(BIN)/hyt-run drive $(OUT)/metaworld-arm.hyt --robot $(ROBOT) --mode act --episodes 10 --seed 2000000 \
-	    --record $(OUT)/film --json $(OUT)/act.json
+	    --film $(OUT)/film --json $(OUT)/act.json
 	$(BIN)/hyt-run drive $(OUT)/metaworld-arm.hyt --robot $(ROBOT) --mode think --episodes 2 --seed 2000000 \
-	    --record $(OUT)/film --json $(OUT)/think.json
+	    --film $(OUT)/film --json $(OUT)/think.json
 	$(BIN)/hyt-run drive $(OUT)/metaworld-arm.hyt --robot $(ROBOT) --mode follow --episodes 2 --seed 2000000 \
-	    --record $(OUT)/film --json $(OUT)/follow.json
+	    --film $(OUT)/film --json $(OUT)/follow.json
 	@echo "Films and filmstrips are in $(OUT)/film, the numbers in $(OUT)/act.json, think.json and follow.json."
 
 test: setup-dev

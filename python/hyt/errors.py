@@ -12,6 +12,8 @@
     +-- RobotError                10   a camera gives no image, or only an old one
     +-- StoppedError              11   somebody stopped the run, by terminal, page or program
     +-- PolicyError               12   the policy gave numbers that no robot may act on
+    +-- RecordingError            13   a recording cannot be written (a full disk) or read (damage)
+    +-- ReplayError               14   a replay gave other tokens than the recording
 
 The command lines print the line on standard error and exit with the code; 2 is a usage error (argparse), and
 128 + N the end by a signal N: 130 Ctrl-C, 143 SIGTERM, 129 a terminal that hung up.
@@ -107,3 +109,15 @@ class PolicyError(HytError):
     """The policy computed no action, or one that is not made of finite numbers."""
 
     exit_code = 12
+
+
+class RecordingError(HytError):
+    """A recording cannot be written, or is missing, damaged or of another format."""
+
+    exit_code = 13
+
+
+class ReplayError(HytError):
+    """A policy that was asked again what a recording says it was asked answered otherwise."""
+
+    exit_code = 14

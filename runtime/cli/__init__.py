@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import TextIO
 
 from hyt.errors import HytError
-from hyt.runtime.cli import bench, doctor, drive, inspect
+from hyt.runtime.cli import bench, doctor, drive, inspect, replay
 from hyt.runtime.cli.output import versions
 from hyt.runtime.cli.signals import Interrupts
 
@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run hyt-run; returns the exit code (see `hyt.errors`: 0 ok, 1 the system refused, 2 usage, 128 + a signal)."""
     parser = argparse.ArgumentParser(prog="hyt-run", description="Run a HyT policy on a robot.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for command in (drive, bench, inspect, doctor):
+    for command in (drive, bench, inspect, replay, doctor):
         command.add_parser(commands)
     parser.add_argument("--version", action="version", version=f"%(prog)s {versions()['hyt']}")
     options = parser.parse_args(arguments)

@@ -14,6 +14,7 @@ from hyt.errors import HytError, InputError
 from hyt.runtime.cli.arming import confirm_arming
 from hyt.runtime.cli.loading import add_loading_options, load_policy
 from hyt.runtime.cli.output import check_output, describe_bundle, machine, versions, write_json
+from hyt.runtime.cli.recording import open_recorder
 from hyt.runtime.cli.results import RobotResult, results_table
 from hyt.runtime.cli.robots import SERIAL, open_robot, robot_names
 from hyt.runtime.cli.schedule_options import add_schedule_options, schedule_from, thinking_from
@@ -28,6 +29,7 @@ from hyt.runtime.serial_robot import SerialRobot
 from hyt.runtime.view.web import read_address
 
 if TYPE_CHECKING:
+    from hyt.runtime.record.recorder import Recorder
     from hyt.runtime.robot import Robot
 
 FIRST_SEED = 2_000_000
@@ -63,7 +65,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--episodes", type=_positive, default=1, metavar="N", help="episodes a robot (default 1)")
     parser.add_argument("--seed", type=_seed, default=FIRST_SEED, help="seed of the first episode; the next counts on")
-    parser.add_argument("--record", type=Path, metavar="DIR", help="filmstrip and video of each robot's first episode")
+    parser.add_argument("--record", type=Path, metavar="DIR", help="a recording of each episode, for hyt-run replay")
+    parser.add_argument("--film", type=Path, metavar="DIR", help="filmstrip and video of each robot's first episode")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results")
     parser.add_argument("--port", help="firmware on this port, in real time (default: an own one, in lockstep)")
     parser.add_argument("--real-time", action="store_true", help="a simulated arm's own firmware runs by the clock")
@@ -110,10 +113,11 @@ def run(options: argparse.Namespace) -> None:
         raise InputError("--port", expected="one robot", received=f"{len(names)}", remedy="drive one task at a time")
     check_output(options.json)
     check_output(options.record, folder=True)
+    check_output(options.film, folder=True)
     page = None if options.view is None else read_address(options.view)
     console = Console()
-    if options.record is not None and names[0].startswith(SERIAL):
-        raise InputError("--record", expected="a simulated robot", received=names[0])
+    if options.film is not None and names[0].startswith(SERIAL):
+        raise InputError("--film", expected="a simulated robot", received=names[0])
     live = not (options.no_view or options.dry_run)
     with (
         load_policy(options) as policy,
@@ -125,23 +129,24 @@ def run(options: argparse.Namespace) -> None:
         results: list[RobotResult] = []
         ended = "done"
         try:
-            for name in names:
-                show = partial(console.print, markup=False, highlight=False, soft_wrap=True)
-                with closing(
-                    open_robot(
-                        name,
-                        policy.contract,
-                        options.port,
-                        mcu=options.mcu,
-                        real_time=options.real_time,
-                        dry_run=options.dry_run,
-                        max_first_jump=options.max_first_jump,
-                        show=show,
-                    )
-                ) as robot:
-                    if isinstance(robot, SerialRobot) and not (options.yes or options.dry_run):
-                        confirm_arming(robot.where)
-                    drive(policy, robot, options, watching, results, schedule)
+            with open_recorder(policy, options) as recorder:
+                for name in names:
+                    show = partial(console.print, markup=False, highlight=False, soft_wrap=True)
+                    with closing(
+                        open_robot(
+                            name,
+                            policy.contract,
+                            options.port,
+                            mcu=options.mcu,
+                            real_time=options.real_time,
+                            dry_run=options.dry_run,
+                            max_first_jump=options.max_first_jump,
+                            show=show,
+                        )
+                    ) as robot:
+                        if isinstance(robot, SerialRobot) and not (options.yes or options.dry_run):
+                            confirm_arming(robot.where)
+                        drive(policy, robot, options, watching, results, schedule, recorder)
             console.print(results_table(results))
         except KeyboardInterrupt:
             ended = "interrupted"
@@ -172,6 +177,7 @@ def drive(
     watching: Watching,
     results: list[RobotResult],
     schedule: Schedule,
+    recorder: Recorder | None,
 ) -> None:
     """All episodes of one robot; what was driven is put into `results`, whatever ends it."""
     instruction = options.instruction if options.mode != "follow" else None
@@ -195,8 +201,11 @@ def drive(
         stack.enter_context(watching.controls.driving(robot))
         for index in range(options.episodes):
             listeners: list[Listener] = [*watchers, tally]
-            if options.record is not None and index == 0:
-                listeners.append(_recorder(robot, options))
+            if recorder is not None:
+                recorder.attend(robot.name, options.mode)
+                listeners.append(recorder)
+            if options.film is not None and index == 0:
+                listeners.append(_film(robot, options))
             episodes.append(
                 run_episode(
                     policy,
@@ -221,13 +230,13 @@ def _describe_gate(policy: Policy, options: argparse.Namespace) -> dict[str, flo
     return {"threshold": own if options.gate_threshold is None else options.gate_threshold}
 
 
-def _recorder(robot: Robot, options: argparse.Namespace) -> Listener:
+def _film(robot: Robot, options: argparse.Namespace) -> Listener:
     from hyt.simulation.film import FilmRecorder
     from hyt.simulation.robot import SimulatedRobot
 
-    assert isinstance(robot, SimulatedRobot)  # `run` refuses to record others
-    options.record.mkdir(exist_ok=True)
-    return FilmRecorder(robot, options.record, options.mode)
+    assert isinstance(robot, SimulatedRobot)  # `run` refuses to film others
+    options.film.mkdir(exist_ok=True)
+    return FilmRecorder(robot, options.film, options.mode)
 
 
 def _seed(text: str) -> int:

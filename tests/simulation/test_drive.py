@@ -68,7 +68,7 @@ def test_a_drive_through_an_emulated_microcontroller_moves_the_arm_as_one_throug
 def test_a_thinking_drive_is_filmed_with_its_thoughts(bundle: Path, tmp_path: Path) -> None:
     folder, path = tmp_path / "film", tmp_path / "think.json"
     command = ["drive", str(bundle), "--robot", ROBOT, "--mode", "think", "--seed", "900000", "--threads", "1"]
-    assert main([*command, "--record", str(folder), "--json", str(path)]) == 0
+    assert main([*command, "--film", str(folder), "--json", str(path)]) == 0
     names = [f"drawer-open-v3-think-900000.{kind}" for kind in ("mp4", "png")]
     assert sorted(file.name for file in folder.iterdir()) == names
     (robot,) = json.loads(path.read_text())["robots"]

@@ -201,7 +201,7 @@ def test_what_a_serial_robot_cannot_do_is_refused(bundle: Path, tmp_path: Path, 
     write_robot(tmp_path)
     for more, said in (
         (["--port", "/dev/ttyACM0"], "--port; expected no port: robot.toml names it"),
-        (["--record", str(tmp_path / "film")], "--record; expected a simulated robot"),
+        (["--film", str(tmp_path / "film")], "--film; expected a simulated robot"),
         (["--mode", "follow", "--yes"], "follow; expected a sub-instruction"),
     ):
         assert main(drive(bundle, tmp_path, *more)) == 5
