@@ -289,8 +289,8 @@ def load(
     must have signed the bundle. kv_type: "f16" halves the memory of keys and values and rounds them. mapped: large
     matrices stay in the bundle's files, which the system reads and drops as memory allows; slower, and the files must
     not change as long as the policy is used. backend: "core", ours in C++, or "onnx", onnxruntime over the bundle's
-    ONNX graphs on a provider (cpu, which is the default, cuda or tensorrt); kv_type and mapped are the core's alone. warm_up:
-    answer once in every modality that the policy has, so that the first answer takes as long as any other.
+    ONNX graphs on a provider (cpu, which is the default, cuda or tensorrt); kv_type and mapped are the core's alone.
+    warm_up: answer once in every modality that the policy has, so that the first answer takes as long as any other.
 
     Raises BundleError when the bundle is missing, damaged, changed since its export, of another schema, not signed as
     required or without what the backend reads, InputError for a negative number of threads, no such key, type, backend
