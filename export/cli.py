@@ -12,14 +12,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from hyt.errors import HytError
-from hyt.export.exporter import Step, export_bundle
+from hyt.errors import HytError, InputError
+from hyt.export.calibration import CalibrationRequest
+from hyt.export.calibration.samples import OBSERVATIONS
+from hyt.export.draft import Step
+from hyt.export.exporter import export_bundle
 from hyt.export.families import FAMILIES
 from hyt.export.memory import Peak, watched_memory
 from hyt.export.onnx import VARIANTS
-from hyt.export.quantization import HEAD_REQUESTS, REQUESTS
+from hyt.export.parity import parity_table
+from hyt.export.quantization import HEAD_REQUESTS, METHODS, REQUESTS, Method
 from hyt.export.report import Report, megabytes
 from hyt.export.signing import SigningKey
 from hyt.export.statement import Statement
@@ -56,6 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 output_type=options.output_type,
                 head_quantization=options.head_quantization,
                 onnx=options.onnx_variant if options.onnx else None,
+                calibration=_calibration(options),
+                closed_loop=options.closed_loop,
                 statement=Statement(options.unnorm_key, options.step_time, options.units),
                 force=options.force,
                 signing_key=signing_key,
@@ -113,6 +119,34 @@ def _parser() -> argparse.ArgumentParser:
         help="fused: operators of onnxruntime (default: %(default)s)",
     )
     parser.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="DATA",
+        help="LeRobot data set: round by what goes into the matrices, and tell how far the answers are from float",
+    )
+    parser.add_argument(
+        "--calibration-observations",
+        type=int,
+        default=OBSERVATIONS,
+        metavar="N",
+        help="so many to calibrate on, as many of other episodes to judge by (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--method", choices=METHODS, help="how weights are rounded (default: importance with --calibration, else plain)"
+    )
+    parser.add_argument(
+        "--min-agreement",
+        type=float,
+        metavar="PART",
+        help="fail where fewer action tokens of a modality, of 1, are the float policy's (needs --calibration)",
+    )
+    parser.add_argument(
+        "--closed-loop",
+        type=Path,
+        metavar="RESULT.json",
+        help="put into the report what hyt-train evaluate --json told of this very bundle",
+    )
+    parser.add_argument(
         "--list-families", action="store_true", help="list the kinds of checkpoint that can be exported"
     )
     parser.add_argument("--unnorm-key", metavar="KEY", help="data set whose statistics scale the actions (OpenVLA)")
@@ -163,6 +197,17 @@ def _list_families() -> None:
         print(f"{family.name:<12} {family.description}")
 
 
+def _calibration(options: argparse.Namespace) -> CalibrationRequest | None:
+    """What the options ask of calibration; raises InputError for those that mean nothing without a data set."""
+    if options.calibration is None:
+        if options.method not in (None, "plain") or options.min_agreement is not None:
+            asked = "--min-agreement" if options.min_agreement is not None else f"--method {options.method}"
+            raise InputError(asked, expected="--calibration DATA with it", received="none")
+        return None
+    method: Method = options.method or "importance"
+    return CalibrationRequest(options.calibration, options.calibration_observations, method, options.min_agreement)
+
+
 @contextmanager
 def _progress() -> Iterator[Step | None]:
     """A bar on standard error, where that is a terminal."""
@@ -170,12 +215,12 @@ def _progress() -> Iterator[Step | None]:
     if not console.is_terminal:
         yield None
         return
-    columns = (TextColumn("{task.description:<28}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description:<28}"), BarColumn(), TaskProgressColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("checking", total=None)
 
         def on_step(name: str, done: int, total: int) -> None:
-            bar.update(task, description="verifying" if done == total else name, completed=done, total=total)
+            bar.update(task, description=name, completed=done, total=total)
 
         yield on_step
 
@@ -185,6 +230,8 @@ def _print(report: Report, output: Path, seconds: float, memory: Peak) -> None:
     console.print(report.table())
     for line in (*report.padded_lines(), *report.fallback_lines()):
         console.print(line)
+    for judged in report.parity:
+        console.print(parity_table(judged, "the float policy"))
     for note in report.notes:
         console.print(f"note: {note}")
     size = sum(path.stat().st_size for path in output.rglob("*") if path.is_file())

@@ -1,55 +1,39 @@
-"""Turns a checkpoint into a bundle: check all, write into a fresh directory, let it act once, then rename."""
+"""Turns a checkpoint into a bundle: check all, write into a fresh directory, let it act once, then rename.
+
+With a calibration the float policy is written beside it first: it is asked the calibration observations, tells what
+goes into its matrices, and is what the bundle is compared with on other observations before anyone can see it.
+"""
 
 from __future__ import annotations
 
 import json
-import math
 import os
-import shutil
-from collections import Counter
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, nullcontext
 from functools import partial
 from pathlib import Path
 
-from gguf import GGUFWriter
-
-from hyt.errors import CheckpointError, InputError, MissingDependencyError
-from hyt.export.checkpoint import Checkpoint
-from hyt.export.families import Model, TensorPlan, load_model
-from hyt.export.gguf_metadata import add_language_keys, add_vision_keys
-from hyt.export.gguf_writer import Source, write_gguf
-from hyt.export.head import ARCHITECTURE, Heads
+from hyt.errors import BundleError, InputError, MissingDependencyError
+from hyt.export.calibration import CalibrationRequest, read_calibration
+from hyt.export.closed_loop import read_closed_loop
+from hyt.export.draft import Draft, Step, count_types, open_draft
+from hyt.export.gguf_writer import plainly
 from hyt.export.onnx import VARIANTS
-from hyt.export.padding import pad_feed_forward
-from hyt.export.quantization import Request, TypeChoice, block_size, choose_head_types, choose_types
+from hyt.export.parity import Parity
+from hyt.export.quantization import Method, Request, block_size
+from hyt.export.reference import Reference
 from hyt.export.report import Report
 from hyt.export.signing import SigningKey
 from hyt.export.statement import Statement
-from hyt.export.tokenizer_check import check_tokenizer
 from hyt.export.verify import verify_bundle
-from hyt.export.version import TOOL, tool_version
+from hyt.export.version import TOOL
 from hyt.runtime.bundle import describe_file
-from hyt.runtime.bundle_writer import check_target, describe_files, write_bundle, write_manifest
+from hyt.runtime.bundle_writer import check_target, scratch_directory, write_bundle, write_manifest
 from hyt.runtime.contract import Contract
-from hyt.runtime.manifest import (
-    HEAD_NAME,
-    LANGUAGE_NAME,
-    REPORT_NAME,
-    TOKENIZER_NAME,
-    VISION_NAME,
-    Manifest,
-    OnnxGraphs,
-    Provenance,
-    Quantization,
-    Shapes,
-    check_fit,
-)
+from hyt.runtime.manifest import REPORT_NAME, OnnxGraphs, Quantization, Shapes
 
 NOTHING_STATED = Statement()
 GraphWriter = Callable[[Path, Shapes, Contract, dict[str, int]], OnnxGraphs]
-Step = Callable[[str, int, int], None]  # what is done now, bytes done, bytes in all
 
 
 def export_bundle(
@@ -60,6 +44,8 @@ def export_bundle(
     embedding_type: str | None = None,
     output_type: str | None = None,
     head_quantization: str = "f32",
+    calibration: CalibrationRequest | None = None,
+    closed_loop: Path | None = None,
     statement: Statement = NOTHING_STATED,
     onnx: str | None = None,
     force: bool = False,
@@ -70,53 +56,62 @@ def export_bundle(
     """Write the bundle `output` from a checkpoint directory; nothing is seen at `output` before all has succeeded.
 
     quantization, embedding_type, output_type, head_quantization: what its tensors are asked to be, see `Request`; what
-    the model has not is refused. statement: what the checkpoint leaves open; onnx: one of VARIANTS, to write ONNX
-    graphs of the same weights too; signing_key: signs the manifest; threads: 0 takes the processors this process may
-    use. Raises CheckpointError, OutputExistsError, BundleError when the written bundle does not act, InputError for an
-    unknown quantization, and MissingDependencyError without the package onnx where graphs are asked for.
+    the model has not is refused. calibration: round by what goes into the matrices, and compare with the float policy.
+    closed_loop: a result of `hyt-train evaluate --json` about this very bundle, for its report. statement: what the
+    checkpoint leaves open; onnx: one of VARIANTS, to write ONNX graphs of the same weights too; signing_key: signs the
+    manifest; threads: 0 takes the processors this process may use.
+
+    Raises CheckpointError, OutputExistsError, DatasetError, BundleError when the written bundle does not act or agrees
+    too little with the float policy, InputError for an unknown quantization, and MissingDependencyError without the
+    package onnx where graphs are asked for, or without pyarrow where a data set is.
     """
     request = Request(quantization, embedding_type, output_type, head_quantization)
     target = Path(output)
     check_target(target, force=force)
     write_graphs = _graph_writer(onnx)
-    with ExitStack() as stack:
-        checkpoint = stack.enter_context(Checkpoint(checkpoint_path))
-        model = load_model(checkpoint, statement)
-        image_tokens = {camera.name: model.shapes.vision.tokens for camera in model.contract.cameras}
-        try:
-            check_fit(model.contract, model.shapes, image_tokens)
-        except ValueError as problem:
-            raise CheckpointError(f"{checkpoint.path}: hyt.json and config.json", received=str(problem)) from None
-        check_tokenizer(checkpoint.tokenizer_path, model.contract)
-        heads = stack.enter_context(Heads(checkpoint, model.contract, model.shapes.text))
-        if head_quantization != "f32" and not heads.plans:
-            raise InputError("head quantization", expected="f32, as there is no head", received=head_quantization)
-        if output_type is not None and model.shapes.text.tied_embeddings:
-            raise InputError(
-                "output type", expected="none: the embedding is the output matrix too", received=output_type
-            )
-        model, padded = pad_feed_forward(model, block_size(quantization))
+    block = block_size(quantization)
+    with open_draft(checkpoint_path, statement, block) as draft, ExitStack() as stack:
+        model = draft.model
+        choices, files = draft.choose(request), draft.files(request)
+        method: Method = "plain" if calibration is None else calibration.method
         report = Report(
-            command=_command(request, statement, onnx),
+            command=_command(request, calibration, closed_loop, statement, onnx),
             name=model.contract.name,
             family=model.family,
             quantization=quantization,
-            padded=list(padded),
+            method=method,
+            padded=list(draft.padded),
             notes=list(model.notes),
         )
-        choices = choose_types([*model.language, *model.vision], request)
-        choices |= choose_head_types(heads.plans, request)
-        files = _plan_files(checkpoint, model, heads, request)
+        reference = None
+        if calibration is not None:
+            _check_judged(calibration, draft)
+            samples = read_calibration(calibration.dataset, model.contract, calibration.observations)
+            report.calibration = samples.facts
+            scratch = stack.enter_context(scratch_directory(target))
+            reference = Reference(draft, scratch, samples, threads, on_step)
         with write_bundle(target, force=force) as fresh:
-            _write_weights(fresh, files, choices, report, threads or available_threads(), on_step)
-            shutil.copyfile(checkpoint.tokenizer_path, fresh / TOKENIZER_NAME)
-            types = {file.name: _count_types(file.plans, choices) for file in files}
-            graphs = write_graphs(fresh, model.shapes, model.contract, image_tokens) if write_graphs else None
-            manifest = _manifest(fresh, checkpoint, model, image_tokens, types, report)
-            manifest = manifest.model_copy(update={"onnx": graphs})
+            with nullcontext(plainly) if reference is None else reference.rounders(method, choices) as rounder_for:
+                errors = draft.write(fresh, files, choices, threads, rounder_for=rounder_for, on_step=on_step)
+            for file in files:
+                report.add_file(file.name, file.plans, choices, errors)
+            graphs = write_graphs(fresh, model.shapes, model.contract, draft.image_tokens) if write_graphs else None
+            record = Quantization(
+                requested=quantization,
+                types=count_types(files, choices),
+                padded=tuple(report.padded_lines()),
+                fallbacks=tuple(report.fallback_lines()),
+                method=method,
+            )
+            manifest = draft.manifest(fresh, record, report.command).model_copy(update={"onnx": graphs})
             write_manifest(fresh, manifest, signing_key)
             backends = ("core",) if graphs is None else ("core", "onnx")
             report.verification = verify_bundle(fresh, threads, backends)
+            if reference is not None and calibration is not None:
+                report.parity = [reference.judge(fresh, backend) for backend in backends]
+                _check_agreement(target, report.parity, calibration.min_agreement)
+            if closed_loop is not None:
+                report.closed_loop = read_closed_loop(closed_loop, manifest)
             (fresh / REPORT_NAME).write_text(json.dumps(report.data(), indent=1) + "\n", encoding="utf-8")
             described = {**manifest.files, REPORT_NAME: describe_file(fresh / REPORT_NAME)}
             write_manifest(fresh, manifest.model_copy(update={"files": described}), signing_key)
@@ -138,8 +133,19 @@ def _graph_writer(variant: str | None) -> GraphWriter | None:
     return partial(write_onnx, variant=variant)
 
 
-def _command(request: Request, statement: Statement, onnx: str | None) -> str:
-    options = request.options() | statement.options()
+def _command(
+    request: Request,
+    calibration: CalibrationRequest | None,
+    closed_loop: Path | None,
+    statement: Statement,
+    onnx: str | None,
+) -> str:
+    options = request.options()
+    if calibration is not None:
+        options |= calibration.options()
+    if closed_loop is not None:
+        options["--closed-loop"] = "RESULT.json"
+    options |= statement.options()
     if onnx is not None:
         options |= {"--onnx": "", "--onnx-variant": onnx}
     return f"{TOOL} CHECKPOINT -o NAME.hyt " + " ".join(
@@ -147,84 +153,19 @@ def _command(request: Request, statement: Statement, onnx: str | None) -> str:
     )
 
 
-def available_threads() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def _check_judged(calibration: CalibrationRequest, draft: Draft) -> None:
+    """Raise InputError where an agreement is asked for that can never be told."""
+    if calibration.min_agreement is not None and draft.model.contract.action.kind == "continuous":
+        raise InputError("min agreement", expected="a policy with action tokens", received="a continuous one")
 
 
-@dataclass(frozen=True)
-class _File:
-    """A GGUF file to write: its name in the bundle, its architecture and keys, and where its tensors come from."""
-
-    name: str
-    architecture: str
-    add_keys: Callable[[GGUFWriter], None]
-    source: Source
-    plans: tuple[TensorPlan, ...]
-
-
-def _plan_files(checkpoint: Checkpoint, model: Model, heads: Heads, request: Request) -> list[_File]:
-    keys = {"name": model.contract.name, "request": request.linear}
-    text, vision = model.shapes.text, model.shapes.vision
-    add_language = partial(add_language_keys, text=text, **keys)
-    add_vision = partial(add_vision_keys, vision=vision, **keys)
-    add_heads = partial(heads.add_keys, name=model.contract.name, request=request.head)
-    files = [
-        _File(LANGUAGE_NAME, text.architecture, add_language, checkpoint, model.language),
-        _File(VISION_NAME, "clip", add_vision, checkpoint, model.vision),
-        _File(HEAD_NAME, ARCHITECTURE, add_heads, heads, heads.plans),
-    ]
-    return [file for file in files if file.plans]
-
-
-def _write_weights(
-    directory: Path,
-    files: list[_File],
-    choices: dict[str, TypeChoice],
-    report: Report,
-    threads: int,
-    on_step: Step | None,
-) -> None:
-    total = sum(4 * math.prod(plan.shape) for file in files for plan in file.plans)
-    done = 0
-
-    def progress(name: str, size: int) -> None:
-        nonlocal done
-        done += size
-        if on_step is not None:
-            on_step(name, done, total)
-
-    for file in files:
-        path = directory / file.name
-        errors = write_gguf(path, file.architecture, file.add_keys, file.source, file.plans, choices, threads, progress)
-        report.add_file(file.name, file.plans, choices, errors)
-
-
-def _manifest(
-    directory: Path,
-    checkpoint: Checkpoint,
-    model: Model,
-    image_tokens: dict[str, int],
-    types: dict[str, dict[str, int]],
-    report: Report,
-) -> Manifest:
-    sha256 = checkpoint.sha256()
-    return Manifest(
-        name=report.name,
-        family=model.family,
-        contract=model.contract,
-        shapes=model.shapes,
-        image_tokens=image_tokens,
-        quantization=Quantization(
-            requested=report.quantization,
-            types=types,
-            padded=tuple(report.padded_lines()),
-            fallbacks=tuple(report.fallback_lines()),
-        ),
-        files=describe_files(directory),
-        provenance=Provenance(tool=TOOL, version=tool_version(), checkpoint_sha256=sha256, command=report.command),
-    )
-
-
-def _count_types(plans: tuple[TensorPlan, ...], choices: dict[str, TypeChoice]) -> dict[str, int]:
-    return dict(sorted(Counter(choices[plan.name].type for plan in plans).items()))
+def _check_agreement(target: Path, parity: list[Parity], least: float | None) -> None:
+    for judged in parity:
+        for name, modality in judged.modalities.items():
+            if least is not None and modality.agreement is not None and modality.agreement < least:
+                raise BundleError(
+                    f"{target}: action tokens of {name}, {judged.backend}",
+                    expected=f"at least {least:.2%} as the float policy's",
+                    received=f"{modality.agreement:.2%}",
+                    remedy="choose another --method, a larger --quantization or more bytes",
+                )

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -19,10 +20,18 @@ from numpy.typing import NDArray
 
 from hyt.errors import CheckpointError
 from hyt.export.families.base import TensorPlan
-from hyt.export.quantization import ErrorSum, TypeChoice, ggml_type, quantize_rows, stored_size
+from hyt.export.quantization import ErrorSum, Rounder, TypeChoice, ggml_type, quantize_rows, stored_size
 
 BLOCK_ELEMENTS = 2**21  # weights quantised at a time, per thread: 8 MiB of float32 and a few copies
 Progress = Callable[[str, int], None]  # GGUF name of the tensor, float32 bytes done since the last call
+
+RounderFor = Callable[[TensorPlan, str], Rounder]
+"""Gives the rounder of a tensor to a type; called once a tensor, in the order of the file."""
+
+
+def plainly(plan: TensorPlan, type: str) -> Rounder:
+    """Round each weight by itself."""
+    return partial(quantize_rows, type)
 
 
 class Source(Protocol):
@@ -40,9 +49,10 @@ def write_gguf(
     add_keys: Callable[[GGUFWriter], None],
     source: Source,
     plans: Sequence[TensorPlan],
-    choices: dict[str, TypeChoice],
+    choices: Mapping[str, TypeChoice],
     threads: int,
     progress: Progress,
+    rounder_for: RounderFor = plainly,
 ) -> dict[str, ErrorSum]:
     """Write `path`; the error of each tensor by GGUF name. Raises CheckpointError for a weight its type cannot hold."""
     writer = GGUFWriter(path, architecture)
@@ -61,7 +71,8 @@ def write_gguf(
             for plan in plans:
                 errors[plan.name] = total = ErrorSum()
                 writer.write_padding(file, file.tell())
-                for stored, error in _quantized(pool, threads, source, plan, choices[plan.name].type):
+                rounder = rounder_for(plan, choices[plan.name].type)
+                for stored, error in _quantized(pool, threads, source, plan, rounder):
                     if not math.isfinite(error.squared_error):
                         raise _overflow(source, plan, choices[plan.name].type)
                     file.write(stored.data)
@@ -74,7 +85,7 @@ def write_gguf(
 
 
 def _quantized(
-    pool: ThreadPoolExecutor, threads: int, source: Source, plan: TensorPlan, type: str
+    pool: ThreadPoolExecutor, threads: int, source: Source, plan: TensorPlan, rounder: Rounder
 ) -> Iterator[tuple[NDArray[np.uint8], ErrorSum]]:
     """Blocks of rows in their order, at most a few of them in memory."""
     columns = plan.shape[-1]
@@ -96,7 +107,7 @@ def _quantized(
         if plan.pairs:
             rows = _halves_in_turn(rows, plan.pairs)
         matrix = (rows + np.float32(plan.add) if plan.add else rows).reshape(-1, columns)
-        stored, error = quantize_rows(type, matrix)
+        stored, error = rounder(matrix)
         return stored.reshape(count, -1), error
 
     pending: deque[Future[tuple[NDArray[np.uint8], ErrorSum]]] = deque()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -13,7 +13,8 @@ from rich.text import Text
 
 from hyt.export.families.base import TensorPlan
 from hyt.export.padding import Padding
-from hyt.export.quantization import ErrorSum, TypeChoice, stored_size
+from hyt.export.parity import Parity
+from hyt.export.quantization import ErrorSum, Method, TypeChoice, method_of, stored_size
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,17 @@ class Group:
     bytes: int
     relative_rms_error: float
     largest_error: float
+
+
+@dataclass(frozen=True)
+class StoredTensor:
+    """One tensor as it is stored: its type, how its weights were rounded, its bytes."""
+
+    file: str
+    tensor: str
+    type: str
+    method: Method
+    bytes: int
 
 
 @dataclass(frozen=True)
@@ -48,14 +60,19 @@ class Report:
     name: str
     family: str
     quantization: str
+    method: Method = "plain"
     groups: list[Group] = field(default_factory=list)
     fallbacks: list[Fallback] = field(default_factory=list)
     padded: list[Padding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    tensors: list[StoredTensor] = field(default_factory=list)
     verification: dict[str, Any] = field(default_factory=dict)
+    calibration: dict[str, Any] | None = None
+    parity: list[Parity] = field(default_factory=list)
+    closed_loop: dict[str, Any] | None = None
 
     def add_file(
-        self, file: str, plans: Iterable[TensorPlan], choices: dict[str, TypeChoice], errors: dict[str, ErrorSum]
+        self, file: str, plans: Iterable[TensorPlan], choices: Mapping[str, TypeChoice], errors: Mapping[str, ErrorSum]
     ) -> None:
         """Count the tensors of one GGUF file, group by group in the order in which they appear."""
         plans = list(plans)
@@ -63,6 +80,10 @@ class Report:
             self.groups.append(_group(file, group, [p for p in plans if p.group == group], choices, errors))
         for plan in plans:
             choice = choices[plan.name]
+            method = method_of(plan, choice.type, self.method)
+            self.tensors.append(
+                StoredTensor(file, plan.name, choice.type, method, stored_size(choice.type, plan.shape))
+            )
             if choice.reason:
                 self.fallbacks.append(Fallback(plan.name, choice.wanted, choice.type, choice.reason))
 
@@ -78,7 +99,8 @@ class Report:
 
     def data(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return {**asdict(self), "float32_bytes": self.float32_bytes, "bytes": self.bytes}
+        parity = [judged.data() for judged in self.parity]
+        return {**asdict(self), "parity": parity, "float32_bytes": self.float32_bytes, "bytes": self.bytes}
 
     def padded_lines(self) -> list[str]:
         """The rows that were padded, for a person."""
@@ -121,7 +143,7 @@ def _line(what: str, tensors: list[str]) -> str:
 
 
 def _group(
-    file: str, name: str, plans: list[TensorPlan], choices: dict[str, TypeChoice], errors: dict[str, ErrorSum]
+    file: str, name: str, plans: list[TensorPlan], choices: Mapping[str, TypeChoice], errors: Mapping[str, ErrorSum]
 ) -> Group:
     total = ErrorSum()
     for plan in plans:

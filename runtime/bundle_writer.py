@@ -31,23 +31,30 @@ def write_bundle(target: Path, *, force: bool = False) -> Iterator[Path]:
     leaves behind is removed by the next write of the same name.
     """
     check_target(target, force=force)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f".{target.name}.partial-"
-    _remove_abandoned(target.parent, prefix)
-    fresh = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
-    lock = _lock(fresh)
-    try:
+    with scratch_directory(target) as fresh:
         yield fresh
         fresh.chmod(0o777 & ~_umask())
         _flush(fresh)
         check_target(target, force=force)
+        # After an exchange `fresh` is the old bundle; after a plain rename there is nothing there any more.
         _put_in_place(fresh, target)
         _flush_directory(target.parent)
+
+
+@contextmanager
+def scratch_directory(target: Path) -> Iterator[Path]:
+    """Give an empty directory beside `target`, removed when the block ends, or by the next write after a kill."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f".{target.name}.partial-"
+    _remove_abandoned(target.parent, prefix)
+    scratch = Path(tempfile.mkdtemp(prefix=prefix, dir=target.parent))
+    lock = _lock(scratch)
+    try:
+        yield scratch
     finally:
         if lock is not None:
             os.close(lock)
-        # After an exchange this is the old bundle; after a plain rename there is nothing here any more.
-        shutil.rmtree(fresh, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def check_target(target: Path, *, force: bool) -> None:

@@ -6,6 +6,8 @@ whose new fields it ignores; with its own version or an older one an unknown fie
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -149,15 +151,17 @@ class Shapes(_Part):
 
 
 class Quantization(_Part):
-    """The type that was asked for, and how many tensors have which type in the end, per GGUF file.
+    """What was asked for, and how many tensors have which type in the end, per GGUF file.
 
     padded and fallbacks say for a person where rows were padded with zeros, and where another type was taken.
+    method:  how weights were rounded: by themselves, by the importance of their columns, or by GPTQ
     """
 
     requested: Name
     types: dict[str, dict[str, Annotated[int, Field(ge=1)]]]
     padded: tuple[Line, ...] = ()
     fallbacks: tuple[Line, ...] = ()
+    method: Literal["plain", "importance", "gptq"] = "plain"
 
 
 class OnnxGraphs(_Part):
@@ -236,6 +240,12 @@ class Manifest(_Part):
         if self.contract.gate is not None and HEAD_NAME not in self.files:
             raise ValueError(f"contract.gate needs {HEAD_NAME}, which is not listed")
         return self
+
+    def identity(self) -> str:
+        """Of weights, tokenizer and contract: equal for policies that answer alike, whatever their reports say."""
+        files = {name: file.sha256 for name, file in self.files.items() if name != REPORT_NAME}
+        parts = [sorted(files.items()), self.contract.model_dump(mode="json")]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def positions(self) -> int:
         """Largest number of positions that one answer takes."""

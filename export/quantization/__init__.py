@@ -1,5 +1,7 @@
 """Which type every tensor gets, and how its weights are rounded to it."""
 
+from hyt.export.quantization.importance import InputStatistics
+from hyt.export.quantization.method import METHODS, Method, Rounder, method_of, rounder_for
 from hyt.export.quantization.rounding import ErrorSum, quantize_rows
 from hyt.export.quantization.types import (
     HEAD_REQUESTS,
@@ -16,15 +18,21 @@ from hyt.export.quantization.types import (
 
 __all__ = [
     "HEAD_REQUESTS",
+    "METHODS",
     "REQUESTS",
     "ErrorSum",
+    "InputStatistics",
+    "Method",
     "Request",
+    "Rounder",
     "TypeChoice",
     "block_size",
     "choose_head_types",
     "choose_types",
     "fitting_type",
     "ggml_type",
+    "method_of",
     "quantize_rows",
+    "rounder_for",
     "stored_size",
 ]

@@ -28,11 +28,20 @@ class CoreBackend:
     """One session of the core with the policy of one bundle.
 
     threads: 0 takes all physical cores but one, at most 8; kv_type: f32 or f16, of keys and values; mapped: leave large
-    matrices in their files. Raises BundleError when the core cannot read the bundle's weights, MissingDependencyError
-    when the core itself cannot be loaded.
+    matrices in their files; own_kernels: False composes everything from ggml's operators (see `watch`). Raises
+    BundleError when the core cannot read the bundle's weights, MissingDependencyError when the core itself cannot be
+    loaded.
     """
 
-    def __init__(self, bundle: Bundle, threads: int = 0, *, kv_type: str = "f32", mapped: bool = False) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        threads: int = 0,
+        *,
+        kv_type: str = "f32",
+        mapped: bool = False,
+        own_kernels: bool = True,
+    ) -> None:
         if not 0 <= threads <= MOST_THREADS:
             expected = f"0 (all physical cores but one) to {MOST_THREADS}"
             raise InputError("threads", expected=expected, received=str(threads))
@@ -44,6 +53,7 @@ class CoreBackend:
             raise MissingDependencyError(
                 "the C++ core hyt.runtime._core", received=str(problem), remedy="install hyt and llama-cpp-python again"
             ) from None
+        self.bundle = bundle
         contract = bundle.contract
         action = contract.action
         thought = contract.thought
@@ -61,6 +71,7 @@ class CoreBackend:
                 action_token_ids=list(action.token_ids),
                 thought_suppressed_ids=[] if thought is None else list(thought.suppressed_ids),
                 thought_end_id=0 if thought is None else thought.end_id,
+                own_kernels=own_kernels,
                 head=str(bundle.head or ""),
                 action_steps=action.steps if continuous else 0,
                 action_dimensions=len(action.dimensions) if continuous else 0,
@@ -121,6 +132,17 @@ class CoreBackend:
     def follow(self, layout: NDArray[np.int32], tag: int) -> Answer:
         """Decode the action behind another prefix on the same images."""
         return _answer(self._call(lambda session: session.follow(layout, tag)))
+
+    def logits(self, layout: NDArray[np.int32], tokens: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Logits, float32 (tokens, vocabulary), at each of `tokens` fed behind a prefix on the observed images."""
+        return self._call(lambda session: session.logits(layout, None, tokens))
+
+    def watch(self, function: Callable[[str, NDArray[np.float32]], None] | None) -> None:
+        """Call `function(name, input)` before every product with a weight matrix, for calibration; None ends that.
+
+        input: float32 (rows, columns). Only a backend without our own kernels tells of all products.
+        """
+        self._call(lambda session: session.watch(function))
 
     def info(self) -> Mapping[str, Any]:
         """Facts of the session as the core tells them."""

@@ -148,7 +148,7 @@ def test_a_full_disk_is_one_line(
     def fail(*arguments: object) -> None:
         raise OSError(28, "No space left on device", str(tmp_path / "x.hyt"))
 
-    monkeypatch.setattr("hyt.export.exporter.write_gguf", fail)
+    monkeypatch.setattr("hyt.export.draft.write_gguf", fail)
     assert main([str(tiny_checkpoint.path), "-o", str(tmp_path / "x.hyt")]) == 1
     assert capfd.readouterr().err == f"hyt-export: {tmp_path / 'x.hyt'}: No space left on device\n"
     assert list(tmp_path.iterdir()) == []

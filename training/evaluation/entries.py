@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hyt.errors import CheckpointError, InputError
 from hyt.export.exporter import export_bundle
-from hyt.runtime.bundle import Bundle, open_bundle
-from hyt.runtime.manifest import MANIFEST_NAME, REPORT_NAME
+from hyt.runtime.bundle import open_bundle
+from hyt.runtime.manifest import MANIFEST_NAME
 from hyt.simulation.tasks import TASKS
 
 
@@ -65,14 +63,7 @@ def _entry(path: Path, name: str = "") -> Entry:
     bundle = open_bundle(path)
     quantization = bundle.manifest.quantization.requested
     name = f"{name or path.resolve().stem} {quantization}"
-    return Entry(name, path, quantization, _identity(bundle), tuple(bundle.contract.instructions))
-
-
-def _identity(bundle: Bundle) -> str:
-    """Of the weights, the tokenizer and the contract, not of the report, which holds what an export measured."""
-    files = {name: file.sha256 for name, file in bundle.manifest.files.items() if name != REPORT_NAME}
-    text = json.dumps([sorted(files.items()), bundle.contract.model_dump(mode="json")], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return Entry(name, path, quantization, bundle.manifest.identity(), tuple(bundle.contract.instructions))
 
 
 def _distinct(entries: list[Entry]) -> list[Entry]:

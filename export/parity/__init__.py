@@ -1,0 +1,7 @@
+"""Whether a quantised policy still answers as the float one does."""
+
+from hyt.export.parity.answers import Answer, Answers, ask
+from hyt.export.parity.compare import ModalityParity, Parity, compare, divergence
+from hyt.export.parity.table import parity_table
+
+__all__ = ["Answer", "Answers", "ModalityParity", "Parity", "ask", "compare", "divergence", "parity_table"]

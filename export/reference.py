@@ -1,0 +1,104 @@
+"""The float policy beside the one that is being exported: it shows what goes into the matrices, and is the measure.
+
+It stands as a bundle of its own in a scratch folder while the export lasts, and is in memory only while it is asked.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from hyt.export.calibration import Calibration
+from hyt.export.draft import Draft, Step, count_types
+from hyt.export.families import TensorPlan
+from hyt.export.gguf_writer import RounderFor, plainly
+from hyt.export.inputs import GRAM_BYTES, Inputs
+from hyt.export.parity import Answers, Parity, ask, compare
+from hyt.export.quantization import Method, Request, TypeChoice, method_of, rounder_for
+from hyt.runtime.backends.core import CoreBackend
+from hyt.runtime.bundle import open_bundle
+from hyt.runtime.bundle_writer import write_manifest
+from hyt.runtime.manifest import Quantization
+from hyt.runtime.policy import Policy, load
+
+MOST_FLOAT32 = 1 << 30
+"""Weights up to which the reference is float32; a larger model's is float16: half the disk and half the reading."""
+MOST_COPIED = 1 << 28
+"""Weights up to which the reference is in memory as a whole; a larger one is left in its files."""
+
+
+class Reference:
+    """The float bundle of a draft, written to `folder`. Raises CheckpointError for weights that float16 cannot hold."""
+
+    def __init__(
+        self, draft: Draft, folder: Path, calibration: Calibration, threads: int, on_step: Step | None = None
+    ) -> None:
+        self._draft = draft
+        self._folder = folder
+        self._calibration = calibration
+        self._threads = threads
+        self._on_step = on_step
+        self._answers: Answers | None = None
+        self._weights = sum(math.prod(plan.shape) for plan in draft.plans)
+        self.type = "f32" if self._weights <= MOST_FLOAT32 else "f16"
+        request = Request(self.type)
+        files, choices = draft.files(request), draft.choose(request)
+        draft.write(folder, files, choices, threads, on_step=on_step)
+        quantization = Quantization(requested=self.type, types=count_types(files, choices))
+        write_manifest(folder, draft.manifest(folder, quantization, "the float reference of an export"))
+
+    @contextmanager
+    def rounders(self, method: Method, choices: Mapping[str, TypeChoice]) -> Iterator[RounderFor]:
+        """Gives, while the block runs, the rounder of each tensor to its chosen type, for `Draft.write`."""
+        if method == "plain":
+            yield plainly
+            return
+
+        def own(plan: TensorPlan) -> Method:
+            return method_of(plan, choices[plan.name].type, method)
+
+        backend = self._open(own_kernels=False)  # which tells of every product
+        with Policy(backend.bundle, backend) as policy:
+            inputs = Inputs(
+                policy,
+                backend,
+                self._calibration.fit,
+                [plan for plan in self._draft.plans if own(plan) != "plain"],
+                gram=lambda plan: own(plan) == "gptq",
+                memory=GRAM_BYTES,
+                on_sample=self._counter("calibrating", len(self._calibration.fit)),
+            )
+            yield lambda plan, type: rounder_for(plan, type, method, inputs)
+
+    def judge(self, path: Path, backend: str) -> Parity:
+        """Compare the bundle in `path`, run by one of our backends, on the held-out samples."""
+        samples = self._calibration.held_out
+        if self._answers is None:
+            core = self._open()
+            with Policy(core.bundle, core) as reference:
+                on_sample = self._counter(f"answers of {self.type}", len(samples))
+                self._answers = ask(reference, samples, logits_of=core, on_sample=on_sample)
+        on_sample = self._counter(f"answers of {backend}", len(samples))
+        bundle = open_bundle(path)
+        engine = CoreBackend(bundle, self._threads) if backend == "core" else None
+        with load(path, threads=self._threads, backend=backend) if engine is None else Policy(bundle, engine) as policy:
+            answers = ask(policy, samples, logits_of=engine, reference=self._answers, on_sample=on_sample)
+        quantization = bundle.manifest.quantization.requested
+        return Parity(backend, quantization, compare(self._answers, answers, bundle.contract.action.dimensions))
+
+    def _open(self, *, own_kernels: bool = True) -> CoreBackend:
+        mapped = self._weights > MOST_COPIED
+        return CoreBackend(open_bundle(self._folder), self._threads, mapped=mapped, own_kernels=own_kernels)
+
+    def _counter(self, what: str, total: int) -> Callable[[], None]:
+        done = 0
+
+        def count() -> None:
+            nonlocal done
+            done += 1
+            if self._on_step is not None:
+                self._on_step(what, done, total)
+
+        return count
