@@ -189,7 +189,10 @@ def drive(
     said = options.instruction
     episodes: list[EpisodeResult] = []
     with ExitStack() as stack:
-        watchers = stack.enter_context(watching.robot(robot, modality=options.mode, episodes=options.episodes))
+        beside = "" if options.think in (None, "never", "always") else f", think {options.think}"
+        watchers = stack.enter_context(
+            watching.robot(robot, modality=f"{options.mode}{beside}", episodes=options.episodes)
+        )
         tally = Tally()
         stack.callback(
             lambda: results.append(

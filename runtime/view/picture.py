@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -37,8 +38,13 @@ class Picture:
         changes = np.flatnonzero((upper[1:] != upper[:-1]).any(axis=1) | (lower[1:] != lower[:-1]).any(axis=1)) + 1
         edges = [0, *changes.tolist(), len(upper)]
         for begin, end in pairwise(edges):
-            style = Style(color=Color.from_rgb(*upper[begin].tolist()), bgcolor=Color.from_rgb(*lower[begin].tolist()))
+            style = _style(*upper[begin].tolist(), *lower[begin].tolist())
             yield Segment("▀" * (end - begin), style)
+
+
+@lru_cache(maxsize=8192)  # a camera sees much the same colours again
+def _style(*rgb: int) -> Style:
+    return Style(color=Color.from_rgb(*rgb[:3]), bgcolor=Color.from_rgb(*rgb[3:]))
 
 
 def shrink(image: NDArray[np.uint8], columns: int) -> NDArray[np.uint8]:

@@ -59,7 +59,7 @@ function receive(message) {
   periods = periods.filter((period) => period[NUMBER] < first).concat(message.periods).slice(-KEPT);
   state = message;
   drawTexts();
-  drawCameras();
+  if (!message.over) drawCameras(); // nobody sends images any more
   drawAction();
   drawTimeline();
   if (message.over && !over) {
@@ -84,7 +84,7 @@ function drawTexts() {
   const solved = state.ended ? `, solved ${state.solved} of ${state.ended}` : "";
   show("progress", state.episodes ? `episode ${state.episode} of ${state.episodes}, seed ${state.seed}${solved}` : "");
   show("instruction", state.instruction);
-  const modality = decision && decision.condition === "text" ? "follow" : decision && decision.thought ? "think" : state.modality;
+  const modality = { text: "follow", thought: "act on a held thought", none: state.modality }[decision?.condition ?? "none"];
   show("modality", modality);
   $("modality").hidden = !modality;
   $("instruction").className = state.following === null ? "large" : "large replaced";
@@ -105,9 +105,11 @@ function drawTexts() {
   }
   $("limiter").hidden = !limiter;
   if (limiter) {
-    show("waiting", limiter.waiting_for ? `waits for ${limiter.waiting_for}` : "thinking");
-    show("thoughts-left", limiter.thoughts === null ? "any" : limiter.thoughts.toFixed(1));
-    show("tokens-left", limiter.tokens === null ? "any" : limiter.tokens.toFixed(0));
+    show("waiting", limiter.waiting_for ? `the next thought waits for ${limiter.waiting_for}` : "thinking");
+    const left = [];
+    if (limiter.thoughts !== null) left.push(`${limiter.thoughts.toFixed(1)} thoughts`);
+    if (limiter.tokens !== null) left.push(`${limiter.tokens.toFixed(0)} tokens`);
+    show("left", left.length ? `${left.join(" and ")} left` : "no limit");
   }
   drawCounters();
 }
@@ -257,104 +259,106 @@ function shownPeriods(width) {
   return periods.slice(-Math.max(Math.floor((width - LEFT) / BAR), 1));
 }
 
+// One long turn must not make all others invisible: a scale for what is usual, above which bars are cut off.
+function scaleFor(values, least) {
+  const ranked = values.slice().sort((a, b) => a - b);
+  const usual = 1.6 * (ranked[Math.floor(ranked.length * 0.95)] ?? 0);
+  return nice(Math.max(Math.min(ranked[ranked.length - 1] ?? 0, usual), least) * 1.05);
+}
+
 function drawTimeline() {
-  const canvas = $("timeline");
-  const { context, width, height } = prepare(canvas);
+  const { context, width, height } = prepare($("timeline"));
   const shown = shownPeriods(width);
   const inTime = shown.some((period) => period[MARGIN] !== null);
-  const margins = inTime ? Math.round(height * 0.28) : 0; // the lower part
-  const floor = height - margins - (inTime ? 14 : 4);
-  const lengths = shown.map((period) => period[LENGTH]).filter((length) => length !== null && length > 0).sort((a, b) => a - b);
-  const deadline = inTime && lengths.length ? lengths[lengths.length >> 1] : null;
-  // One long turn must not make all others invisible: what is far above the rest is cut off, and has a cap that says so.
-  const busy = shown.map((period) => period[ACT] + period[BEFORE] + period[BESIDE]).sort((a, b) => a - b);
-  const usual = 1.6 * (busy[Math.floor(busy.length * 0.95)] ?? 0);
-  const top = nice(Math.max(Math.min(busy[busy.length - 1] ?? 0, usual) * 1.05, (deadline ?? 0) * 1.05, 1e-4));
-  const y = (seconds) => floor - Math.min(seconds / top, 1) * (floor - 8);
   const x = (index) => width - (shown.length - index) * BAR;
-
   context.font = "11px system-ui, sans-serif";
   context.textBaseline = "middle";
-  context.textAlign = "right";
   context.lineWidth = 1;
+  const floor = inTime ? Math.round(height * 0.64) : height - 8;
+  drawTurns(context, shown, x, width, floor, inTime);
+  if (inTime) drawMargins(context, shown, x, width, floor + 26, height - 8);
+  const marked = shown.indexOf(pointed);
+  if (marked >= 0) {
+    context.strokeStyle = colours.ink;
+    context.strokeRect(x(marked) - 1.5, 2, BAR + 1, height - 4);
+  }
+  show("turn", describe(marked >= 0 ? pointed : shown[shown.length - 1]));
+}
+
+function line(context, from, to, y, colour, dash = []) {
+  context.strokeStyle = colours[colour];
+  context.setLineDash(dash);
+  context.beginPath();
+  context.moveTo(from, Math.round(y) + 0.5);
+  context.lineTo(to, Math.round(y) + 0.5);
+  context.stroke();
+  context.setLineDash([]);
+}
+
+function write(context, text, x, y, align, colour = "dim") {
+  context.textAlign = align;
+  context.fillStyle = colours[colour];
+  context.fillText(text, x, y);
+}
+
+function drawTurns(context, shown, x, width, floor, inTime) {
+  const lengths = shown.map((period) => period[LENGTH]).filter((length) => length > 0).sort((a, b) => a - b);
+  const deadline = inTime && lengths.length ? lengths[lengths.length >> 1] : null;
+  const busy = (period) => period[ACT] + period[BEFORE] + period[BESIDE];
+  const top = scaleFor(shown.map(busy), Math.max(deadline ?? 0, 1e-4));
+  const tall = floor - 8;
   for (const part of [0, 0.5, 1]) {
-    context.strokeStyle = colours.edge;
-    context.beginPath();
-    context.moveTo(LEFT, Math.round(y(top * part)) + 0.5);
-    context.lineTo(width, Math.round(y(top * part)) + 0.5);
-    context.stroke();
-    context.fillStyle = colours.dim;
-    context.fillText(ms(top * part), LEFT - 6, y(top * part));
+    line(context, LEFT, width, floor - part * tall, "edge");
+    write(context, part ? ms(top * part) : "0", LEFT - 6, floor - part * tall, "right");
   }
   shown.forEach((period, index) => {
     const late = period[LATE] === 1;
     let from = floor;
     for (const [field, colour] of [[BEFORE, "before"], [ACT, late ? "late" : "act"], [BESIDE, "beside"]]) {
-      const tall = Math.min((period[field] / top) * (floor - 8), from - 8);
-      if (tall <= 0) continue;
+      const part = Math.min((period[field] / top) * tall, from - 8);
+      if (part <= 0) continue;
       context.fillStyle = colours[colour];
-      context.fillRect(x(index), from - tall, BAR - 1.5, tall);
-      from -= tall;
+      context.fillRect(x(index), from - part, BAR - 1.5, part);
+      from -= part;
     }
-    if (period[ACT] + period[BEFORE] + period[BESIDE] > top) {
-      context.fillStyle = colours[late ? "late" : "ink"];
-      context.fillRect(x(index) - 0.5, 4, BAR - 0.5, 2);
+    if (busy(period) > top) {
+      context.fillStyle = colours.ink;
+      context.fillRect(x(index) - 0.5, 3, BAR - 0.5, 2); // cut off here
     }
-    if (index > 0 && shown[index - 1][EPISODE] !== period[EPISODE]) mark(context, x(index) - 1, floor, "dim");
-    if (period === pointed) {
-      context.strokeStyle = colours.ink;
-      context.strokeRect(x(index) - 1, 4, BAR + 0.5, height - 6);
+    if (index > 0 && shown[index - 1][EPISODE] !== period[EPISODE]) {
+      context.strokeStyle = colours.dim;
+      context.setLineDash([2, 3]);
+      context.beginPath();
+      context.moveTo(x(index) - 1, 8);
+      context.lineTo(x(index) - 1, floor);
+      context.stroke();
+      context.setLineDash([]);
     }
   });
   if (deadline !== null) {
-    context.setLineDash([5, 4]);
-    context.strokeStyle = colours.ink;
-    context.beginPath();
-    context.moveTo(LEFT, Math.round(y(deadline)) + 0.5);
-    context.lineTo(width, Math.round(y(deadline)) + 0.5);
-    context.stroke();
-    context.setLineDash([]);
-    context.fillStyle = colours.ink;
-    context.textAlign = "left";
-    context.fillText(`period ${ms(deadline)}`, LEFT + 4, Math.max(y(deadline) - 7, 7));
+    const y = floor - (deadline / top) * tall;
+    line(context, LEFT, width, y, "ink", [5, 4]);
+    write(context, `period ${ms(deadline)}`, LEFT + 4, y > 16 ? y - 8 : y + 9, "left", "ink");
   }
-  if (inTime) drawMargins(context, shown, x, width, height, margins);
-  const last = shown[shown.length - 1];
-  show("turn", describe(pointed && shown.includes(pointed) ? pointed : last));
 }
 
-function mark(context, at, floor, colour) {
-  context.strokeStyle = colours[colour];
-  context.setLineDash([2, 3]);
-  context.beginPath();
-  context.moveTo(at, 8);
-  context.lineTo(at, floor);
-  context.stroke();
-  context.setLineDash([]);
-}
-
-function drawMargins(context, shown, x, width, height, tall) {
+function drawMargins(context, shown, x, width, ceiling, bottom) {
   const known = shown.map((period) => period[MARGIN]).filter((margin) => margin !== null);
-  const top = nice(Math.max(...known.map(Math.abs), 1e-4));
-  const worst = Math.min(...known, 0);
-  const bottom = height - 4;
-  const zero = worst < 0 ? bottom - tall / 2 : bottom;
-  const scale = (worst < 0 ? tall / 2 : tall) / top;
-  context.textAlign = "right";
-  context.fillStyle = colours.dim;
-  context.fillText("margin", LEFT - 6, zero - tall / 2);
-  context.fillText(ms(top), LEFT - 6, Math.max(zero - top * scale, 8) + 4);
-  context.strokeStyle = colours.edge;
-  context.beginPath();
-  context.moveTo(LEFT, zero + 0.5);
-  context.lineTo(width, zero + 0.5);
-  context.stroke();
+  const top = scaleFor(known.map(Math.abs), 1e-4);
+  const under = known.some((margin) => margin < 0);
+  const zero = under ? (ceiling + bottom) / 2 : bottom;
+  const scale = (zero - ceiling) / top;
+  line(context, LEFT, width, ceiling, "edge");
+  line(context, LEFT, width, zero, "edge");
+  write(context, ms(top), LEFT - 6, ceiling, "right");
+  write(context, "0", LEFT - 6, zero, "right");
   shown.forEach((period, index) => {
     if (period[MARGIN] === null) return;
-    const high = Math.max(Math.abs(period[MARGIN]) * scale, 1);
+    const high = Math.min(Math.max(Math.abs(period[MARGIN]) * scale, 1), zero - ceiling);
     context.fillStyle = period[MARGIN] < 0 || period[LATE] ? colours.late : colours.good;
     context.fillRect(x(index), period[MARGIN] < 0 ? zero : zero - high, BAR - 1.5, high);
   });
+  write(context, "margin: how long before its start a chunk was there", LEFT + 4, ceiling - 10, "left");
 }
 
 function describe(period) {
