@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -29,13 +30,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.run(options)
             sys.stdout.flush()
         except HytError as problem:
+            interrupts.over()
             print(f"hyt-run: {problem}", file=sys.stderr)
             return problem.exit_code
         except KeyboardInterrupt:
+            interrupts.over()
             return _ended_by(interrupts.first or signal.SIGINT)
         except OSError as problem:
-            if interrupts.first is not None:  # the terminal that hung up takes no last word
-                return _ended_by(interrupts.first)
+            interrupts.over()
+            hung_up = problem.errno == errno.EIO and problem.filename is None  # a terminal; its signal may come later
+            if interrupts.first is not None or hung_up:
+                return _ended_by(interrupts.first or signal.SIGHUP)
             if isinstance(problem, BrokenPipeError):  # who reads our output has left: `hyt-run ... | head`
                 _silence(sys.stdout)
             else:

@@ -26,6 +26,7 @@ class Interrupts:
     def __init__(self) -> None:
         self.first: signal.Signals | None = None
         self._since = 0.0
+        self._over = False
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Interrupts:
@@ -42,7 +43,11 @@ class Interrupts:
         for number, handler in self._before.items():
             signal.signal(number, handler if self.first is None else signal.SIG_IGN)
 
+    def over(self) -> None:
+        """The run is at its end, whatever ended it: no signal interrupts what is left."""
+        self._over = True
+
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        if self.first is None or time.monotonic() - self._since > GRACE:
+        if not self._over and (self.first is None or time.monotonic() - self._since > GRACE):
             self.first, self._since = signal.Signals(number), time.monotonic()
             raise KeyboardInterrupt

@@ -10,6 +10,7 @@ import termios
 import threading
 import tty
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -51,7 +52,8 @@ class PromptLine:
         self._thread.join()
         os.close(self._wake)
         if self._live:
-            termios.tcsetattr(self._descriptor, termios.TCSANOW, self._settings)
+            with suppress(termios.error):  # the terminal is gone
+                termios.tcsetattr(self._descriptor, termios.TCSANOW, self._settings)
 
     def render(self) -> Text:
         """The line as it stands, and what became of the last one."""
