@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
         "--onnx-variant",
         choices=VARIANTS,
         default="fused",
-        help="fused: operators of onnxruntime (default: %(default)s)",
+        help="fused: onnxruntime's own operators; qdq: standard ones and INT4 as Q/DQ, for TensorRT (default fused)",
     )
     parser.add_argument(
         "--calibration",

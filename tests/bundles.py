@@ -19,10 +19,15 @@ from hyt.export.exporter import export_bundle
 ARM = checkpoints.Shape(image_size=128, patch_size=16, steps=1)
 
 
-def write_bundle(folder: Path, shape: checkpoints.Shape = checkpoints.DEFAULT, quantization: str = "q4_0") -> Path:
+def write_bundle(
+    folder: Path,
+    shape: checkpoints.Shape = checkpoints.DEFAULT,
+    quantization: str = "q4_0",
+    onnx: str | None = None,
+) -> Path:
     """Export a random checkpoint to `folder / "tiny.hyt"`, on one thread."""
     checkpoints.write_checkpoint(folder / "tiny", shape)
-    return _export(folder, quantization)
+    return _export(folder, quantization, onnx)
 
 
 def write_arm_bundle(folder: Path, *, steps: int = 1, reach: float = 0.05, gate_units: int = 0) -> Path:
@@ -45,7 +50,7 @@ def seal(bundle: Path) -> None:
     (bundle / "manifest.sha256").write_text(f"{digest}  manifest.json\n")
 
 
-def _export(folder: Path, quantization: str) -> Path:
+def _export(folder: Path, quantization: str, onnx: str | None = None) -> Path:
     path = folder / "tiny.hyt"
-    export_bundle(folder / "tiny", path, quantization=quantization, threads=1)
+    export_bundle(folder / "tiny", path, quantization=quantization, onnx=onnx, threads=1)
     return path

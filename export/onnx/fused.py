@@ -13,7 +13,7 @@ import numpy as np
 
 from hyt.export.onnx.gguf_tensors import BLOCK
 from hyt.export.onnx.graph import BOOL, CONTRIB, FLOAT, INT32, INT64, Graph
-from hyt.export.onnx.layers import Attention, Layers
+from hyt.export.onnx.layers import Attention, Layers, rotary_angles
 
 ACCURACY_LEVEL = 4  # int8 activations: without it INT4 is slower than float32 on a CPU
 
@@ -56,7 +56,7 @@ class Fused(Layers):
         g.input("total", INT32, [])
         if attention.full:
             g.input("full", BOOL, [])
-        angles = np.outer(np.arange(attention.cells), _frequencies(attention))
+        angles = rotary_angles(attention)
         self._turns = [g.array(name, f(angles).astype(np.float32)) for name, f in (("cos", np.cos), ("sin", np.sin))]
 
     def rotate(self, x: str, heads: int) -> str:
@@ -101,9 +101,3 @@ class Fused(Layers):
         flat = g.reshape(g.op("Transpose", mixed, perm=[0, 3, 1, 2, 4]), [1, -1, a.heads * a.head_dim])
         g.output(f"attended.{layer}.full", flat, FLOAT, [1, "n", a.heads * a.head_dim])
         return g
-
-
-def _frequencies(attention: Attention) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Radians a position, of each pair of a head."""
-    halves = np.arange(0, attention.head_dim, 2) / attention.head_dim
-    return np.asarray(attention.rope_theta**-halves, np.float64)

@@ -18,7 +18,7 @@ CONTRIB = "com.microsoft"
 OPSET = 21
 IR_VERSION = 10
 FLOAT, INT32, INT64 = TensorProto.FLOAT, TensorProto.INT32, TensorProto.INT64
-BOOL, UINT8 = TensorProto.BOOL, TensorProto.UINT8
+BOOL, UINT8, INT8, INT4 = TensorProto.BOOL, TensorProto.UINT8, TensorProto.INT8, TensorProto.INT4
 Shape = Sequence[int | str]
 
 

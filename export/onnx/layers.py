@@ -7,17 +7,17 @@ standard alone, which TensorRT reads.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, groupby
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hyt.export.onnx.gguf_tensors import Blocks, GgufTensors
 from hyt.export.onnx.graph import FLOAT, UINT8, Graph
-from hyt.export.onnx.weight_file import WeightFile
+from hyt.export.onnx.weight_file import Part, WeightFile
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,12 @@ class Attention:
 
 
 class Layers(ABC):
-    """Adds layers to `graph`, with weights of `tensors`, kept in `weights`."""
+    """Adds layers to `graph`, with weights of `tensors`, kept in `weights`.
+
+    in_place: the cache's output may be the memory of its input
+    """
+
+    in_place: ClassVar[bool]
 
     def __init__(self, graph: Graph, tensors: GgufTensors, weights: WeightFile) -> None:
         self.graph, self.tensors, self.weights = graph, tensors, weights
@@ -125,7 +130,7 @@ class Layers(ABC):
 
     def float_weight(self, names: Sequence[str], columns: int, chosen: Sequence[int] | None = None) -> str:
         """Matrices one below the other as float32 (rows, columns)."""
-        key = _key(names, chosen)
+        key = self.key(names, chosen)
         rows = self._rows(names, chosen)
         blocks = (values[:, :columns] for name in names for values in self.tensors.float_rows(name, chosen))
         part = self.weights.find(key) or self.weights.add(key, blocks)
@@ -135,14 +140,8 @@ class Layers(ABC):
         self, names: Sequence[str], chosen: Sequence[int] | None = None, *, flat: bool = False
     ) -> tuple[str, str]:
         """The same in blocks: values (rows, blocks, bytes), flat (rows, bytes), and scales (rows, blocks)."""
-        key = _key(names, chosen)
-        rows = self._rows(names, chosen)
-        values, scales = (self.weights.find(f"{key}:{part}") for part in ("values", "scales"))
-        if values is None or scales is None:
-            kept: list[NDArray[np.float32]] = []
-            blocks = chain.from_iterable(self.tensors.block_rows(name, chosen) for name in names)
-            values = self.weights.add(f"{key}:values", _values(blocks, kept))
-            scales = self.weights.add(f"{key}:scales", kept)
+        key, rows = self.key(names, chosen), self._rows(names, chosen)
+        values, scales = self.store_blocks(key, self.blocks(names, chosen), lambda block: block.values)
         count = scales.length // 4 // rows
         shape = [rows, values.length // rows] if flat else [rows, count, values.length // rows // count]
         return (
@@ -150,16 +149,40 @@ class Layers(ABC):
             self.graph.weight(f"{key}:scales", scales, [rows, count], FLOAT),
         )
 
+    def blocks(self, names: Sequence[str], chosen: Sequence[int] | None) -> Iterator[Blocks]:
+        """Matrices one below the other, some rows at a time."""
+        return chain.from_iterable(self.tensors.block_rows(name, chosen) for name in names)
+
+    def store_blocks(
+        self, key: str, blocks: Iterable[Blocks], form: Callable[[Blocks], NDArray[Any]]
+    ) -> tuple[Part, Part]:
+        """The parts of the shared file that hold values, in that form, and scales; written when they are not there."""
+        values, scales = (self.weights.find(f"{key}:{part}") for part in ("values", "scales"))
+        if values is not None and scales is not None:
+            return values, scales
+        kept: list[NDArray[np.float32]] = []
+        values = self.weights.add(f"{key}:values", _formed(blocks, form, kept))
+        return values, self.weights.add(f"{key}:scales", kept)
+
+    @staticmethod
+    def key(names: Sequence[str], chosen: Sequence[int] | None) -> str:
+        """What matrices, or the chosen of their rows, are called in the shared file."""
+        return "+".join(names) + ("" if chosen is None else ":chosen")
+
     def _rows(self, names: Sequence[str], chosen: Sequence[int] | None) -> int:
         return len(chosen) if chosen is not None else sum(self.tensors.shape(name)[0] for name in names)
 
 
-def _key(names: Sequence[str], chosen: Sequence[int] | None) -> str:
-    return "+".join(names) + ("" if chosen is None else ":chosen")
+def rotary_angles(attention: Attention) -> NDArray[np.float64]:
+    """Radians (cells, head_dim / 2): by how much each pair of a head is turned at each position."""
+    halves = np.arange(0, attention.head_dim, 2) / attention.head_dim
+    return np.outer(np.arange(attention.cells), attention.rope_theta**-halves)
 
 
-def _values(blocks: Iterable[Blocks], scales: list[NDArray[np.float32]]) -> Iterator[NDArray[Any]]:
+def _formed(
+    blocks: Iterable[Blocks], form: Callable[[Blocks], NDArray[Any]], scales: list[NDArray[np.float32]]
+) -> Iterator[NDArray[Any]]:
     """The blocks' values one after the other; their scales are put aside, to stand behind them."""
     for block in blocks:
         scales.append(block.scales)
-        yield block.values
+        yield form(block)

@@ -9,6 +9,7 @@ from hyt.export.onnx.fused import Fused
 from hyt.export.onnx.gguf_tensors import GgufTensors
 from hyt.export.onnx.graph import Graph
 from hyt.export.onnx.layers import Layers
+from hyt.export.onnx.plain import Plain
 from hyt.export.onnx.vision import add_vision
 from hyt.export.onnx.weight_file import WeightFile
 from hyt.runtime.contract import Contract
@@ -22,7 +23,7 @@ from hyt.runtime.manifest import (
     answer_positions,
 )
 
-_LAYERS: dict[str, type[Fused]] = {"fused": Fused}
+_LAYERS: dict[str, type[Layers]] = {"fused": Fused, "qdq": Plain}
 
 
 def write_onnx(

@@ -67,7 +67,7 @@ class OnnxBackend:
         self._contract, self._sessions = contract, sessions
         action = contract.action
         paths = bundle.onnx
-        self._vision = Vision(sessions.open(paths["vision"]), sessions, len(contract.cameras), str(paths["vision"]))
+        self._vision = Vision(sessions, paths["vision"], len(contract.cameras))
         source = str(paths["decoder"])
         self._decoder = Decoder(sessions.open(paths["decoder"]), sessions, graphs, source, len(action.token_ids))
         self._language = Language(sessions, paths, self._decoder, contract)

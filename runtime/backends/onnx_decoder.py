@@ -13,6 +13,7 @@ Its state is what the manifest names: KV caches, or anything else that a call le
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,7 @@ from hyt.runtime.manifest import OnnxGraphs
 
 EMBEDDINGS, ROWS, HIDDEN, ACTION_LOGITS = "embeddings", "rows", "hidden", "action_logits"
 _TELLS = ("positions", "last", "total", "full", "visible")
+_MOST_ELEMENTS = 2**28  # of a state: 1 GiB, beyond any cache of one layer
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(int64)": np.int64}
 
 
@@ -197,15 +199,21 @@ class Decoder:
 
     def _check_state(self, name: str) -> None:
         before, after = self._inputs[name], self._outputs[self._graphs.state[name]]
-        fixed = all(isinstance(length, int) and 0 < length < 2**31 for length in before.shape)
-        self._require(fixed and before.type in _TYPES, name, "a state of fixed shape", f"{before.type} {before.shape}")
+        fixed = all(isinstance(length, int) and length > 0 for length in before.shape)
+        fixed = fixed and math.prod(before.shape) <= _MOST_ELEMENTS
+        self._require(
+            fixed and before.type in _TYPES, name, "a state of fixed, moderate shape", f"{before.type} {before.shape}"
+        )
         same = (before.shape, before.type) == (after.shape, after.type)
         self._require(same, name, f"{before.shape} as {after.name} too", f"{after.shape}")
 
     def _require(self, condition: bool, what: str, expected: object, received: object) -> None:
         if not condition:
             raise BundleError(
-                f"{self._source}: {what}", expected=str(expected), received=str(received)[:200], remedy="export again"
+                f"{self._source}: {what}",
+                expected=str(expected),
+                received=str(received)[:200],
+                remedy="export the checkpoint again",
             )
 
 

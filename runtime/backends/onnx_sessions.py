@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -56,6 +56,20 @@ class Sessions:
         """Where the decoder's state lies: cpu or cuda."""
         return "cpu" if self.provider == "cpu" else "cuda"
 
+    def open_as(self, path: Path, inputs: Mapping[str, int | None], outputs: Mapping[str, int | None]) -> Any:
+        """The same of a graph with these inputs and outputs by name, their last axis as long as stated."""
+        session = self.open(path)
+        for found, wanted in ((session.get_inputs(), inputs), (session.get_outputs(), outputs)):
+            lengths = {value.name: value.shape[-1] if value.shape else None for value in found}
+            if set(lengths) != set(wanted) or any(n not in (None, lengths[name]) for name, n in wanted.items()):
+                raise BundleError(
+                    str(path),
+                    expected=f"inputs or outputs {dict(wanted)} (None: of any length)",
+                    received=str(lengths)[:200],
+                    remedy="export the checkpoint again",
+                )
+        return session
+
     def open(self, path: Path) -> Any:
         """An InferenceSession; raises BundleError for a model that is damaged or reads files of others."""
         check_model_file(path)
@@ -66,10 +80,15 @@ class Sessions:
         # INT4 as Q/DQ is computed as MatMulNBits, in int8 too.
         options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "4")
         try:
-            session = self._ort.InferenceSession(str(path), options, providers=list(PROVIDERS[self.provider]))
+            session = self._ort.InferenceSession(
+                str(path), options, providers=list(PROVIDERS[self.provider]), enable_fallback=0
+            )
         except Exception as problem:  # onnxruntime's exceptions have no common base but this
             raise BundleError(
-                str(path), expected="a graph that onnxruntime loads", received=one_line(problem), remedy="export again"
+                str(path),
+                expected="a graph that onnxruntime loads",
+                received=one_line(problem),
+                remedy="export the checkpoint again",
             ) from None
         # Where a provider's libraries do not load, onnxruntime goes on without it.
         if session.get_providers()[0] != PROVIDERS[self.provider][0]:

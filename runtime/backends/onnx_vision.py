@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,17 +18,13 @@ IMAGES, TOKENS = "images", "image_tokens"
 class Vision:
     """The encoder; `tokens` are those of the latest images, float32 (images * n, width), image after image."""
 
-    def __init__(self, session: Any, sessions: Sessions, images: int, source: str) -> None:
-        inputs = {value.name: value for value in session.get_inputs()}
-        outputs = {value.name: value for value in session.get_outputs()}
-        if set(inputs) != {IMAGES} or set(outputs) != {TOKENS}:
-            received = f"{sorted(inputs)[:4]} and {sorted(outputs)[:4]}"
-            raise BundleError(source, expected=f"the input {IMAGES} and the output {TOKENS}", received=received)
-        shape, tokens = inputs[IMAGES].shape, outputs[TOKENS].shape
+    def __init__(self, sessions: Sessions, path: Path, images: int) -> None:
+        session = sessions.open_as(path, {IMAGES: 3}, {TOKENS: None})
+        shape, tokens = session.get_inputs()[0].shape, session.get_outputs()[0].shape
         fixed = all(isinstance(length, int) and 0 < length < 2**20 for length in (*shape, *tokens))
-        if not fixed or len(shape) != 4 or len(tokens) != 2 or (shape[0], shape[3]) != (images, 3):
+        if not fixed or len(shape) != 4 or len(tokens) != 2 or shape[0] != images:
             expected = f"{IMAGES} ({images}, size, size, 3) and {TOKENS} (n, width)"
-            raise BundleError(source, expected=expected, received=f"{shape} and {tokens}")
+            raise BundleError(str(path), expected=expected, received=f"{shape} and {tokens}")
         self.images, self.size, self.width = images, shape[1], tokens[1]
         self._session = session
         self._pixels = np.zeros(shape, np.uint8)

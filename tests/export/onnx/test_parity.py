@@ -11,6 +11,7 @@ from family_parity import check_bundle
 from prismatic import write_minivla, write_openvla
 
 from hyt.export.exporter import export_bundle
+from hyt.export.onnx import VARIANTS
 from hyt.export.statement import Statement
 
 # Largest difference of a logit, as a share of the largest: float32 rounding of onnxruntime's kernels.
@@ -26,10 +27,11 @@ FAMILIES: dict[str, tuple[Callable[[Path], Case], Statement]] = {
 }
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("name", FAMILIES)
-def test_f32_graphs_are_transformers(tmp_path: Path, name: str) -> None:
+def test_f32_graphs_are_transformers(tmp_path: Path, name: str, variant: str) -> None:
     write, statement = FAMILIES[name]
     case = write(tmp_path / "c")
-    export_bundle(case.path, tmp_path / "x.hyt", quantization="f32", statement=statement, onnx="fused", threads=1)
+    export_bundle(case.path, tmp_path / "x.hyt", quantization="f32", statement=statement, onnx=variant, threads=1)
     instruction = "Open the drawer" if statement is STATED else "open the drawer"
     assert check_bundle(case, tmp_path / "x.hyt", instruction, F32_BOUND, "onnx") > 8

@@ -15,6 +15,7 @@ from checkpoints import DEFAULT, Checkpoint, write_checkpoint
 import hyt
 from hyt.errors import BundleError, HytError, InputError, MissingDependencyError
 from hyt.export.exporter import export_bundle
+from hyt.export.onnx import VARIANTS
 from hyt.runtime.policy import Policy
 
 # Largest difference of a continuous action, of a gate's probability: float32 rounding in another order.
@@ -22,12 +23,12 @@ BOUND = 2e-5
 TEXT, OTHER = "open the drawer", "close the door slowly"
 
 
-@pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=VARIANTS)
+def bundle(tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> Path:
     """A random policy with a gate and two cameras, f32, with ONNX graphs."""
     folder = tmp_path_factory.mktemp("onnx")
     write_checkpoint(folder / "tiny", replace(DEFAULT, gate_units=8, cameras=2))
-    export_bundle(folder / "tiny", folder / "tiny.hyt", quantization="f32", onnx="fused", threads=1)
+    export_bundle(folder / "tiny", folder / "tiny.hyt", quantization="f32", onnx=request.param, threads=1)
     return folder / "tiny.hyt"
 
 
@@ -101,10 +102,10 @@ def test_a_thought_stops_at_a_deadline_that_has_passed(onnx: Policy) -> None:
     assert (thought.tokens.tolist(), thought.finished) == ([], False)
 
 
-@pytest.mark.parametrize("quantization", ["f32", "q4_0"])
-def test_a_continuous_policy_gives_the_cores_numbers(tmp_path: Path, quantization: str) -> None:
+@pytest.mark.parametrize(("quantization", "variant"), [("f32", "fused"), ("f32", "qdq"), ("q4_0", "fused")])
+def test_a_continuous_policy_gives_the_cores_numbers(tmp_path: Path, quantization: str, variant: str) -> None:
     write_continuous_checkpoint(tmp_path / "tiny")
-    export_bundle(tmp_path / "tiny", tmp_path / "x.hyt", quantization=quantization, onnx="fused", threads=1)
+    export_bundle(tmp_path / "tiny", tmp_path / "x.hyt", quantization=quantization, onnx=variant, threads=1)
     answers = []
     for backend in ("core", "onnx"):
         with hyt.load(tmp_path / "x.hyt", threads=1, backend=backend) as policy:
@@ -173,7 +174,9 @@ def test_a_closed_policy_is_refused(bundle: Path) -> None:
         policy.act(observe(policy, 0))
 
 
-def test_tokens_outside_the_vocabulary_and_early_calls_are_refused(onnx: Policy) -> None:
+def test_tokens_outside_the_vocabulary_and_early_calls_are_refused(bundle: Path) -> None:
+    onnx = hyt.load(bundle, threads=1, backend="onnx", warm_up=False)
+    onnx.reset(instruction=TEXT)
     backend = onnx._backend
     with pytest.raises(HytError, match=r"expected an observation first"):
         backend.act(6)
