@@ -124,3 +124,11 @@ def _state(state: ArrayLike) -> NDArray[np.float32]:
 
 def _names(names: Sequence[str]) -> str:
     return "[" + ", ".join(repr(name) for name in names) + "]"
+
+
+def random_observation(contract: Contract, seed: int) -> Observation:
+    """Noise of the contract's shapes; the time of an answer does not depend on what it is about."""
+    random = np.random.default_rng(seed)
+    images = {c.name: random.integers(0, 256, (c.height, c.width, 3), dtype=np.uint8) for c in contract.cameras}
+    dimensions = contract.state.dimensions if contract.state else ()
+    return Observation(images, [random.uniform(d.low, d.high) for d in dimensions])

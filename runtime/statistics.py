@@ -1,4 +1,4 @@
-"""Small statistics for reports: intervals of success rates and of their paired differences, latency summaries."""
+"""Small statistics for reports: intervals of success rates, of their differences, of latencies' ratios; summaries."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 Z_95 = 1.959963984540054  # two-sided 95% quantile of the normal distribution
 
@@ -51,6 +52,35 @@ def paired_difference(both: int, first: int, second: int, neither: int) -> tuple
     delta = math.sqrt(max(d1 * d1 - 2 * phi * d1 * d2 + d2 * d2, 0.0))
     epsilon = math.sqrt(max(e1 * e1 - 2 * phi * e1 * e2 + e2 * e2, 0.0))
     return p1 - p2, p1 - p2 - delta, p1 - p2 + epsilon
+
+
+def ratio_bounds(
+    first: Sequence[Sequence[float]],
+    second: Sequence[Sequence[float]],
+    percentile: float,
+    *,
+    repeats: int = 2000,
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """Ratio of a percentile of two sets of positive values, and its one-sided 95% bounds, as (ratio, low, high).
+
+    first, second: the values in blocks. The bounds come from the bootstrap over whole blocks, because neighbours are
+    alike (a slow moment of a machine lasts). Raises ValueError when one of them has no values.
+    """
+    sides = [[np.asarray(block, np.float64) for block in side if len(block)] for side in (first, second)]
+    if not all(sides):
+        raise ValueError("expected values on both sides, received none")
+    random = np.random.default_rng(seed)
+
+    def level(blocks: list[NDArray[np.float64]]) -> float:
+        return float(np.percentile(np.concatenate(blocks), percentile))
+
+    ratios = np.empty(repeats)
+    for index in range(repeats):
+        drawn = [level([side[i] for i in random.integers(0, len(side), len(side))]) for side in sides]
+        ratios[index] = drawn[0] / drawn[1]
+    low, high = np.percentile(ratios, [5, 95])
+    return level(sides[0]) / level(sides[1]), float(low), float(high)
 
 
 @dataclass(frozen=True)

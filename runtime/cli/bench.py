@@ -16,12 +16,12 @@ from rich.table import Table
 
 from hyt.errors import InputError
 from hyt.runtime.actions import Timings
+from hyt.runtime.cli import bench_schedule
 from hyt.runtime.cli.loading import add_loading_options, load_policy
 from hyt.runtime.cli.output import check_output, describe_bundle, machine, versions, write_json
-from hyt.runtime.contract import Contract
 from hyt.runtime.cost import Cost, cost_of
 from hyt.runtime.machine import Ceiling, measure_ceiling
-from hyt.runtime.observation import Observation
+from hyt.runtime.observation import random_observation
 from hyt.runtime.policy import Policy
 from hyt.runtime.statistics import Summary, summarise
 
@@ -33,19 +33,30 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--repeat", type=int, default=20, metavar="N", help="answers of each kind (default 20)")
     parser.add_argument("--instruction", help="default: the first that the bundle lists")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
+    schedule = parser.add_argument_group("the loop", "whether thinking beside the actions delays them")
+    schedule.add_argument("--schedule", action="store_true", help="measure the loop in place of single answers")
+    schedule.add_argument("--periods", type=int, default=2000, metavar="N", help="turns of the loop (default 2000)")
+    schedule.add_argument("--period", type=float, metavar="SECONDS", help="of a turn (default: the whole chunk)")
+    schedule.add_argument(
+        "--think", default="rate=120", metavar="WHEN", help="rate=R a minute or every=N turns (default rate=120)"
+    )
     add_loading_options(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> None:
     """Measure, print a table and one line of JSON."""
-    if options.repeat < 1:
-        raise InputError("--repeat", expected="at least 1", received=str(options.repeat))
+    for name, number in (("--repeat", options.repeat), ("--periods", options.periods)):
+        if number < 1:
+            raise InputError(name, expected="at least 1", received=str(number))
     check_output(options.json)
     with load_policy(options) as policy:
         instruction = options.instruction or next(iter(policy.contract.instructions), None)
         if instruction is None:
             raise InputError("bench", expected="an instruction", received="none listed", remedy="give --instruction")
+        if options.schedule:
+            bench_schedule.run(policy, instruction, options)
+            return
         policy.reset(instruction=instruction)
         phases = measure(policy, instruction, options.repeat)
         backend = dict(policy.info["backend"])
@@ -97,14 +108,6 @@ def _phases(act: Timings, actions: int) -> dict[str, float]:
         "action token" if actions else "action chunk": act.decode / max(actions, 1),
         "act": act.total,
     }
-
-
-def random_observation(contract: Contract, seed: int) -> Observation:
-    """Noise of the contract's shapes; the time of an answer does not depend on what it is about."""
-    random = np.random.default_rng(seed)
-    images = {c.name: random.integers(0, 256, (c.height, c.width, 3), dtype=np.uint8) for c in contract.cameras}
-    dimensions = contract.state.dimensions if contract.state else ()
-    return Observation(images, [random.uniform(d.low, d.high) for d in dimensions])
 
 
 def prefix_length(policy: Policy, instruction: str) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from hyt.errors import ChunkRejected
-from hyt.firmware_bridge import Link, Result
+from hyt.firmware_bridge import Link, Result, State
 from hyt.runtime.robot import Sent
 from hyt.runtime.schedule.budget import Estimate
 from hyt.runtime.schedule.plan import Array, blended, check_first_jump, fresh_rows
@@ -22,6 +22,17 @@ FIRST_ARRIVAL = 0.02
 
 ATTEMPTS = 5
 """How often a late chunk is sent in all, each time with twice the lead."""
+
+COMES_TO_REST = 5.0
+"""Seconds in which an arm that was disarmed must have stopped."""
+
+
+def arm_at_rest(link: Link) -> None:
+    """Arm as soon as the axes are at rest; raises LinkError when they do not come to it, or the firmware refuses."""
+    deadline = time.monotonic() + COMES_TO_REST
+    while link.telemetry().state is State.STOPPING and time.monotonic() < deadline:
+        time.sleep(ARRIVAL)
+    link.arm()
 
 
 class Sender:

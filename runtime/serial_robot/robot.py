@@ -16,7 +16,7 @@ from hyt.runtime.cameras import look, open_camera
 from hyt.runtime.contract import Contract
 from hyt.runtime.observation import Observation, check_observation
 from hyt.runtime.robot import Outcome, Sent, execute
-from hyt.runtime.schedule.sender import Sender
+from hyt.runtime.schedule.sender import Sender, arm_at_rest
 from hyt.runtime.schedule.wait import sleep_until
 from hyt.runtime.serial_robot.description import read_description
 from hyt.runtime.serial_robot.fit import check_contract, check_firmware, step_ticks
@@ -120,7 +120,7 @@ class SerialRobot:
         if not self._dry_run:
             if self._armed:
                 self._link.disarm()
-            self._link.arm()
+            arm_at_rest(self._link)
             self._armed = True
         self._telemetry = self._hear()
         self._sender.rest_at(self._telemetry.setpoints, self._telemetry.positions)
