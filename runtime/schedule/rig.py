@@ -22,7 +22,7 @@ from hyt.runtime.schedule.wait import sleep_until
 TICK_RATES = (1000, 800, 400, 600, 500, 250)
 """Ticks a second, one of which divides nearly every step time."""
 
-REACH = 1000.0
+REACH = 2000.0
 """Units to either side: far beyond what a policy says, so that no chunk is refused for where it goes."""
 
 

@@ -63,14 +63,14 @@ class Sender:
         self._row_ticks, self._relative = row_ticks, relative
         self._byte_seconds, self._max_first_jump = byte_seconds, max_first_jump
         self._rtt = Estimate()
-        self._remainder: Array = self.commanded[None, :0]
+        self._remainder: Array = self.commanded[None][:0]
         self.end_tick = 0  # of what was sent; the remainder was planned for the ticks behind it
         self._resting: tuple[Array, ...] | None = ()  # where the axes are before the first plan; None behind it
 
     def rest_at(self, commanded: Array, *measured: Array) -> None:
         """Nothing runs: the next plan begins at these setpoints (axes,), with the axes measured there."""
         self.commanded = commanded.copy()
-        self._remainder = self.commanded[None, :0]
+        self._remainder = self.commanded[None][:0]
         self._resting = (self.commanded, *measured)
 
     def send(self, points: Array, *, start: int | None = None, rows: int | None = None, blend: int = 0) -> Sent:
@@ -101,7 +101,7 @@ class Sender:
         plan, remainder = points, self._remainder
         if not self._relative:
             plan = fresh_rows(points, begin - planned, self._row_ticks)
-            remainder = remainder[(begin - self.end_tick) // self._row_ticks :]
+            remainder = remainder[max(begin - self.end_tick, 0) // self._row_ticks :]
         plan = blended(plan, remainder, blend, self._link.info.axes)
         part = plan[:rows]
         end = self._push(part, begin)
