@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -41,7 +42,7 @@ def test_no_span_of_time_holds_more_thoughts_than_rate_and_burst_allow(
 @given(st.floats(0.01, 10), Steps)
 def test_between_two_thoughts_lies_the_cool_down(cooldown: float, gaps: list[float]) -> None:
     times = begun(Limiter(Limits(cooldown=cooldown)), gaps, seconds=0.25)
-    assert all(later - earlier >= cooldown + 0.25 - 1e-9 for earlier, later in zip(times, times[1:], strict=False))
+    assert all(later - earlier >= cooldown + 0.25 - 1e-9 for earlier, later in pairwise(times))
 
 
 @given(RATES, st.integers(1, 50), st.lists(st.tuples(st.floats(0, 2), st.integers(0, 60)), max_size=60))

@@ -74,7 +74,7 @@ def test_a_first_setpoint_out_of_reach_is_refused_in_one_line(axes: list[AxisInf
         "robot 'arm': first setpoint of axis 'x'; expected at most 0.02 m from where it is; received 0.07 m; bring the "
         "arm to where the policy begins, or give --max-first-jump"
     )
-    with pytest.raises(InputError, match="axis 'gripper'; expected at most 0.5 1"):
+    with pytest.raises(InputError, match=r"axis 'gripper'; expected at most 0\.5 1"):
         check_first_jump("arm", np.array([0.1, 0.9]), [commanded], axes, 0.1, 0.5)
 
 
