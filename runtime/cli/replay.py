@@ -19,7 +19,7 @@ from hyt.runtime.bundle import describe_file
 from hyt.runtime.cli.loading import add_signature_option
 from hyt.runtime.cli.output import check_output, describe_bundle, machine, versions, write_json
 from hyt.runtime.manifest import MANIFEST_NAME
-from hyt.runtime.policy import load
+from hyt.runtime.policy import BACKENDS, load
 from hyt.runtime.record.format import SUFFIX, RecordedThought
 from hyt.runtime.record.recording import Recording, find_recordings
 from hyt.runtime.record.replay import Replay, replay
@@ -31,7 +31,8 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("recording", type=Path, metavar="DIR|FILE", help="what hyt-run drive --record wrote")
     parser.add_argument("--bundle", type=Path, metavar="NAME.hyt", help="the policy (default: where it lay then)")
     parser.add_argument("--any-bundle", action="store_true", help="another policy than the recorded one, to compare")
-    parser.add_argument("--threads", type=int, help="threads of the core (default: as many as then)")
+    parser.add_argument("--backend", choices=BACKENDS, help="engine that computes the policy (default: as then)")
+    parser.add_argument("--threads", type=int, help="threads of the engine (default: as many as then)")
     add_signature_option(parser)
     parser.add_argument("--list", action="store_true", help="show what the recordings hold, and ask no policy")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results")
@@ -97,15 +98,24 @@ def _loading(recording: Recording, options: argparse.Namespace) -> dict[str, Any
             received=f"{found[:16]}...",
             remedy="give the recorded bundle, or --any-bundle to compare another policy",
         )
-    then = recording.run.backend.get("threads")
-    threads = then if isinstance(then, int) and 0 < then <= MOST_THREADS else 0
-    kv = recording.run.options.get("kv")
+    then, threads = recording.run.options, recording.run.backend.get("threads")
     return {
         "path": path,
-        "threads": threads if options.threads is None else options.threads,
-        "kv_type": kv if kv in KV_TYPES else KV_TYPES[0],
+        "threads": options.threads if options.threads is not None else threads if _is_count(threads) else 0,
+        "kv_type": _one_of(KV_TYPES, then.get("kv")),
+        "mapped": then.get("mapped") is True,
+        "backend": options.backend or _one_of(BACKENDS, then.get("backend")),
+        "provider": then.get("provider") if options.backend is None else None,
         "require_signature": options.require_signature,
     }
+
+
+def _is_count(number: object) -> bool:
+    return isinstance(number, int) and 0 < number <= MOST_THREADS
+
+
+def _one_of(choices: Sequence[str], said: object) -> str:
+    return str(said) if said in choices else choices[0]
 
 
 def _threshold(recording: Recording) -> float | None:

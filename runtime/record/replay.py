@@ -95,7 +95,7 @@ def replay(
             continue
         observation = Observation(item.images, item.state)
         chunk, ids = _ask(item, observation, held, policy, gate_threshold)
-        result.note(_changed(item) or _different(item, chunk, ids, recording.run, result))
+        result.note(_different(item, chunk, ids, recording.run, result))
         result.decisions += 1
         seen[item.decision.decision] = observation
         for old in [number for number in seen if number not in open_thoughts.values()][:-_REMEMBERED]:
@@ -150,8 +150,13 @@ def _different(
     decision = step.decision
     result.tokens += step.values.size if decision.tokens is None else len(decision.tokens)
     result.thoughts += decision.thought_ids is not None
-    difference = _thought_difference(decision.decision, "the thought", decision.thought_ids, ids)
-    return difference or _action_difference(step, chunk, run, result)
+    # All three, so that the action's tokens are counted whatever else differs.
+    differences = (
+        _changed(step),
+        _thought_difference(decision.decision, "the thought", decision.thought_ids, ids),
+        _action_difference(step, chunk, run, result),
+    )
+    return next((difference for difference in differences if difference is not None), None)
 
 
 def _ask(
