@@ -24,6 +24,7 @@ from hyt.export.exporter import export_bundle
 from hyt.firmware_bridge import State
 from hyt.runtime.backends.core import CoreBackend
 from hyt.runtime.cli import main
+from hyt.runtime.record.recording import Recording
 
 Captured = pytest.CaptureFixture[str]
 
@@ -195,3 +196,28 @@ def test_a_terminal_that_is_closed_ends_the_drive_as_its_signal_does(
     os.close(terminal)
     assert process.wait(20) == 128 + signal.SIGHUP
     assert arm.came_to_rest() is State.DISARMED
+
+
+FULL = """
+import resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))  # as far as a file may grow: a disk that is full then
+from hyt.runtime.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_disk_that_is_full_while_recording_ends_the_drive_with_13(
+    bundle: Path, gantry: Callable[..., Gantry], tmp_path: Path
+) -> None:
+    arm, folder = gantry(), tmp_path / "run"
+    command = [sys.executable, "-c", FULL, *arm.command(bundle), "--record", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 13
+    path = folder / "episode-0001.unfinished.mcap"
+    assert done.stderr == (
+        f"hyt-run: recording {path}; expected room to write; received File too large; "
+        "make room; what was written until then can be replayed\n"
+    )
+    assert arm.came_to_rest() is State.DISARMED
+    assert main(["replay", str(path)]) == 0
+    assert len(list(Recording(path).steps())) > 20
