@@ -163,7 +163,7 @@ def _contents_table(contents: Sequence[dict[str, Any]]) -> Table:
         solved = ", solved" if one["success"] else ""
         cells = [_stem(one["file"]), _task(one["robot"]), one["modality"], str(one["decisions"])]
         cells += [str(one["thoughts"]), f"{one['seconds']:.1f}", one["bundle"]["name"], one["ended"] + solved]
-        table.add_row(*map(Text, cells))
+        table.add_row(*map(_cell, cells))
     return table
 
 
@@ -177,8 +177,13 @@ def _table(results: Sequence[Replay]) -> Table:
         run = result.recording.run
         cells = [_stem(result.recording.path), _task(run.robot), run.modality, result.decisions, result.differing]
         cells += [result.tokens, result.same_tokens, result.thoughts, f"{result.seconds:.1f}"]
-        table.add_row(*(Text(str(cell)) for cell in cells))
+        table.add_row(*map(_cell, cells))
     return table
+
+
+def _cell(value: object) -> Text:
+    """What a file says is no markup, and commands no terminal."""
+    return Text("".join(letter if letter.isprintable() else "?" for letter in str(value)))
 
 
 def _stem(path: Path | str) -> str:

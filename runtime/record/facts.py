@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from types import MappingProxyType
 from typing import Any
 
 from hyt.runtime.bundle import describe_file
@@ -16,16 +17,16 @@ from hyt.runtime.record.messages import unique_names
 class Facts:
     """Makes the `Run` of each episode; `attend` says which robot comes next, in which modality.
 
-    options, versions, machine: as `Run` has them.
+    options, versions, machine: as `Run` has them; whoever records from a loop of their own may leave them out.
     """
 
     def __init__(
         self,
         policy: Policy,
         *,
-        options: Mapping[str, Any],
-        versions: Mapping[str, str],
-        machine: Mapping[str, Any],
+        options: Mapping[str, Any] = MappingProxyType({}),
+        versions: Mapping[str, str] = MappingProxyType({}),
+        machine: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         manifest, contract = policy.bundle.manifest, policy.contract
         self._bundle = RecordedBundle(

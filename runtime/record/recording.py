@@ -157,7 +157,10 @@ class Recording:
         if any(list(row) != names for row in action.steps):
             raise self._wrong(subject, f"an action of {', '.join(names)}", "another")
         values = _floats([list(row.values()) for row in action.steps]).reshape(-1, len(names))
-        return Step(decision, parts.images, _floats(list(state.values.values())), values)
+        numbers = _floats(list(state.values.values()))
+        if not (np.isfinite(values).all() and np.isfinite(numbers).all()):
+            raise self._wrong(subject, "numbers that float32 holds", "larger ones")
+        return Step(decision, parts.images, numbers, values)
 
     def _parsed(self, message: Message, model: type[Model]) -> Model:
         if len(message.data) > MESSAGE_LIMIT:
@@ -178,7 +181,7 @@ class Recording:
 
 
 def _floats(numbers: Sequence[object]) -> NDArray[np.float32]:
-    with np.errstate(over="ignore"):  # what is too large becomes infinite, which no observation takes
+    with np.errstate(over="ignore"):  # what is too large becomes infinite
         return np.array(numbers, np.float32)
 
 
