@@ -1,4 +1,4 @@
-"""The loop on the simulated arm: the same episodes as ever in stepped time, in real time as well, and for a long time."""
+"""The loop on the simulated arm: in stepped time the episodes of ever, in real time too, and for a long time."""
 
 from __future__ import annotations
 
