@@ -18,6 +18,8 @@ from hyt.errors import (
     MissingDependencyError,
     OutputExistsError,
     PolicyError,
+    RecordingError,
+    ReplayError,
     RobotError,
     StoppedError,
 )
@@ -38,6 +40,8 @@ __all__ = [
     "OutputExistsError",
     "Policy",
     "PolicyError",
+    "RecordingError",
+    "ReplayError",
     "RobotError",
     "StoppedError",
     "Thought",

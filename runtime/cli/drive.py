@@ -128,6 +128,7 @@ def run(options: argparse.Namespace) -> None:
         schedule.period_steps(policy.contract.action)  # what does not fit is refused before anything is armed
         results: list[RobotResult] = []
         ended = "done"
+        recorder: Recorder | None = None
         try:
             with open_recorder(policy, options) as recorder:
                 for name in names:
@@ -164,6 +165,7 @@ def run(options: argparse.Namespace) -> None:
                     "backend": policy.info["backend"],
                     "gate": _describe_gate(policy, options),
                     "robots": [result.as_dict() for result in results],
+                    "recording": None if recorder is None else recorder.report(),
                     "versions": versions(),
                     "machine": machine(),
                 }

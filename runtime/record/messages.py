@@ -140,11 +140,12 @@ def image_message(camera: str, now: int, png: bytes) -> bytes:
 
 def image_digest(image: NDArray[np.uint8]) -> Digest:
     """Of an image uint8 (height, width, 3)."""
-    pixels = image.sum(axis=2, dtype=np.uint32)  # (height, width)
+    height, width, _ = image.shape
+    columns = image.sum(axis=0, dtype=np.uint32)  # (width, 3)
     return Digest(
         sha256=hashlib.sha256(image.data).hexdigest(),
-        rows=tuple(pixels.sum(axis=1, dtype=np.uint64).tolist()),
-        columns=tuple(pixels.sum(axis=0, dtype=np.uint64).tolist()),
+        rows=tuple(image.reshape(height, width * 3).sum(axis=1, dtype=np.uint32).tolist()),
+        columns=tuple(columns.sum(axis=1, dtype=np.uint32).tolist()),
     )
 
 

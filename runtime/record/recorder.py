@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition, Thread
 from types import TracebackType
+from typing import Any
 
 from hyt.errors import RecordingError
 from hyt.runtime.listener import Decision, EpisodeResult, LimiterState, Listener, ThoughtProgress
+from hyt.runtime.record.container import require_mcap
 from hyt.runtime.record.facts import Facts
-from hyt.runtime.record.format import Ending, Run
+from hyt.runtime.record.format import SUFFIX, Ending, Run
 from hyt.runtime.record.messages import (
     Clock,
     decision_messages,
@@ -28,6 +30,7 @@ from hyt.runtime.record.messages import (
     thought_messages,
 )
 from hyt.runtime.record.writer import EpisodeFile, check_folder
+from hyt.runtime.statistics import summarise
 
 WAITING_LIMIT = 256 * 2**20
 """Most bytes of images that may wait for the writer."""
@@ -57,12 +60,15 @@ class Recorder(Listener):
     """
 
     def __init__(self, folder: Path, facts: Facts) -> None:
+        require_mcap()
         check_folder(folder)
         self._folder, self._facts = folder, facts
         self._episode = 0
         self._under_way: _Tally | None = None
         self._waiting: deque[tuple[int, int, _Item | None]] = deque()  # wall clock, bytes, item; None is the end
         self._bytes = 0
+        self._most_bytes = 0
+        self._spent: deque[float] = deque(maxlen=_ITEMS_LIMIT)  # seconds of the loop, a decision
         self._changed = Condition()
         self._problem: Exception | None = None
         self._thread = Thread(target=self._work, name="hyt recorder", daemon=True)
@@ -91,6 +97,15 @@ class Recorder(Listener):
         """The episodes to come are of this robot, asked in this modality (act, think, follow or gate)."""
         self._facts.attend(robot, modality)
 
+    def report(self) -> dict[str, Any]:
+        """JSON values: the folder, its files, what a decision cost the loop, and most bytes that waited at once."""
+        return {
+            "folder": str(self._folder),
+            "files": sorted(path.name for path in self._folder.glob(f"*{SUFFIX}")),
+            "loop_ms": summarise(list(self._spent)).as_dict() if self._spent else None,
+            "most_bytes_waiting": self._most_bytes,
+        }
+
     def episode_started(self, seed: int, instruction: str) -> None:
         """Begin a file."""
         self._raise_problem()
@@ -104,8 +119,10 @@ class Recorder(Listener):
     def decided(self, decision: Decision) -> None:
         """Take a decision."""
         assert self._under_way is not None  # the loop has started an episode
+        began = time.perf_counter()
         self._under_way.count(decision)
         self._put(decision, sum(image.nbytes for image in decision.observation.images.values()))
+        self._spent.append(time.perf_counter() - began)
 
     def thought(self, progress: ThoughtProgress) -> None:
         """Take a report of a thought."""
@@ -134,12 +151,13 @@ class Recorder(Listener):
             if self._bytes + size > WAITING_LIMIT or len(self._waiting) >= _ITEMS_LIMIT:
                 self._problem = RecordingError(
                     f"recording {self._folder}",
-                    expected="a disk that keeps up with the robot",
-                    received=f"{self._bytes / 2**20:.0f} MiB that wait for it",
-                    remedy="record to a faster disk, or with smaller images",
+                    expected="a disk and a processor that keep up with the robot",
+                    received=f"{self._bytes / 2**20:.0f} MiB that wait to be written",
+                    remedy="record to a faster disk, or with fewer or smaller images",
                 )
                 raise self._problem
             self._bytes += size
+            self._most_bytes = max(self._most_bytes, self._bytes)
             self._waiting.append((time.time_ns(), size, item))
             self._changed.notify_all()
 

@@ -149,7 +149,7 @@ def test_a_writer_that_cannot_keep_up_ends_the_run_and_drops_nothing_silently(
     tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(recorder_module, "WAITING_LIMIT", 28 * 28 * 3 - 1)
-    with pytest.raises(RecordingError, match="expected a disk that keeps up with the robot") as caught:
+    with pytest.raises(RecordingError, match="expected a disk and a processor that keep up with the robot") as caught:
         record(tiny_bundle, tmp_path / "run", "act", 5)
     assert caught.value.exit_code == 13
 
@@ -194,3 +194,30 @@ def test_what_a_killed_recorder_had_written_can_be_read(tiny_bundle: Path, tmp_p
     assert recording.cut.startswith("it ends ")
     os.truncate(path, path.stat().st_size - 1)
     assert "within a record at byte" in steps(path)[0].cut
+
+
+WITHOUT = """
+import sys
+sys.modules["mcap"] = None
+from hyt.runtime.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_without_the_mcap_package_nothing_is_armed(tiny_bundle: Path, tmp_path: Path) -> None:
+    command = ["drive", str(tiny_bundle), "--robot", "serial:nowhere.toml", "--record", str(tmp_path / "run")]
+    done = subprocess.run([sys.executable, "-c", WITHOUT, *command], capture_output=True, text=True)
+    assert done.returncode == 8
+    assert done.stderr.startswith("hyt-run: recordings; expected the mcap package; received ")
+    assert done.stderr.endswith("; pip install 'hyt[record]'\n")
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_report_tells_what_recording_cost_the_loop(tiny_bundle: Path, tmp_path: Path) -> None:
+    with hyt.load(tiny_bundle, threads=1) as policy, Recorder(tmp_path / "run", facts(policy)) as recorder:
+        recorder.attend("fake", "act")
+        run_episode(policy, FakeRobot(5), instruction="open the drawer", listeners=[recorder])
+    report = recorder.report()
+    assert report["files"] == ["episode-0001.mcap"]
+    assert report["loop_ms"]["count"] == 5
+    assert 28 * 28 * 3 <= report["most_bytes_waiting"] <= 5 * 28 * 28 * 3
