@@ -43,10 +43,10 @@ def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description="Agreement with float32 by the type of the token embedding.")
     parser.add_argument("work", type=Path, metavar="DIR", help="folder for checkpoint and bundles, 4 GB")
-    parser.add_argument("--layers", type=int, default=4)
+    parser.add_argument("--layers", type=int, default=2)
     parser.add_argument("--vocabulary", type=int, default=4096)
     parser.add_argument("--observations", type=int, default=50)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--json", type=Path, metavar="FILE")
     options = parser.parse_args()
     shape = replace(

@@ -12,6 +12,10 @@ from tokenizers.models import WordLevel
 
 from hyt.errors import BundleError, InputError
 from hyt.runtime.contract import Contract, ImageSegment, StateSegment, TokenSegment, bin_of
+from hyt.runtime.json_file import parse_json, read_bytes
+
+TOKENIZER_LIMIT = 128 * 2**20  # bytes
+_LONGEST_ADDED_TOKEN = 256  # characters: the tokenizers library reads one in quadratic time
 
 
 class Prompt:
@@ -116,8 +120,16 @@ class Prompt:
 
 def read_tokenizer(path: Path, contract: Contract) -> Tokenizer:
     """Read a Hugging Face fast tokenizer; raises BundleError when it is damaged or has more tokens than the policy."""
+    text = read_bytes(path, TOKENIZER_LIMIT, BundleError)
+    data = parse_json(text, str(path), BundleError)
+    added = data.get("added_tokens") if isinstance(data, dict) else None
+    for token in added if isinstance(added, list) else ():
+        content = token.get("content") if isinstance(token, dict) else None
+        if isinstance(content, str) and len(content) > _LONGEST_ADDED_TOKEN:
+            expected = f"added tokens of at most {_LONGEST_ADDED_TOKEN} characters"
+            raise BundleError(f"{path}", expected=expected, received=f"one of {len(content)}")
     try:
-        tokenizer = Tokenizer.from_str(path.read_text(encoding="utf-8"))
+        tokenizer = Tokenizer.from_str(text.decode("utf-8"))
     except Exception as problem:  # the tokenizers library raises bare Exception
         raise BundleError(f"{path}", expected="a Hugging Face tokenizer.json", received=str(problem)) from None
     size = tokenizer.get_vocab_size(with_added_tokens=True)

@@ -79,6 +79,13 @@ def choose_ranges(checkpoint: Checkpoint, statistics: dict[str, Any], key: str |
             expected="q01, q99 and mask of one length",
             received=f"{len(action.q01)}, {len(action.q99)}, {len(mask)}",
         )
+    for i, (first, last) in enumerate(zip(action.q01, action.q99, strict=True)):
+        if first > last:
+            raise CheckpointError(
+                f"{checkpoint.path}: statistics of {key!r}: dimension {i}",
+                expected="a q01 that is not above its q99",
+                received=f"{first:g} and {last:g}",
+            )
     low = tuple(q if normalised else -1.0 for q, normalised in zip(action.q01, mask, strict=True))
     high = tuple(q if normalised else 1.0 for q, normalised in zip(action.q99, mask, strict=True))
     return Ranges(key, low, high, mask)

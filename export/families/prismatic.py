@@ -30,9 +30,10 @@ from hyt.export.families.timm import TIMM_MODELS, TimmTower
 from hyt.export.families.vision import Normalisation, projector_plans
 from hyt.export.statement import Statement, own_contract
 from hyt.runtime.contract import Contract, Finite, first_problem
-from hyt.runtime.manifest import Shapes, TowerShapes, VisionShapes
+from hyt.runtime.manifest import Positive, Shapes, TowerShapes, VisionShapes
 
 Channels = tuple[Finite, Finite, Finite]
+Deviations = tuple[Positive, Positive, Positive]
 _NATIVE = (
     ("llm_backbone.llm.", "language_model."),
     ("vision_backbone.dino_featurizer.", "vision_backbone.featurizer."),
@@ -151,7 +152,7 @@ class _Preprocessor(Config):
     """preprocessor_config.json: mean and std of each tower's pixels."""
 
     means: tuple[Channels, Channels]
-    stds: tuple[Channels, Channels]
+    stds: tuple[Deviations, Deviations]
 
 
 def _normalisations(checkpoint: Checkpoint) -> list[Normalisation | None]:

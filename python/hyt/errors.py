@@ -21,6 +21,8 @@ The command lines print the line on standard error and exit with the code; 2 is 
 
 from __future__ import annotations
 
+_LONGEST_PART = 1000  # characters
+
 
 class HytError(Exception):
     """Base of all errors that HyT raises on purpose."""
@@ -39,8 +41,12 @@ class HytError(Exception):
             parts.append(f"received {received}")
         if remedy:
             parts.append(remedy)
-        # One line whatever the parts held: a file's content must not forge a second line of output.
-        super().__init__(" ".join("; ".join(parts).split()))
+        # One line whatever the parts held: a file's content must not forge a second line of output, nor flood it.
+        super().__init__(" ".join("; ".join(map(_shortened, parts)).split()))
+
+
+def _shortened(part: str) -> str:
+    return part if len(part) <= _LONGEST_PART else f"{part[: _LONGEST_PART - 3]}..."
 
 
 class CheckpointError(HytError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import checkpoints
@@ -86,6 +87,16 @@ def test_a_damaged_tokenizer_is_a_bundle_error(tmp_path: Path) -> None:
     path.write_text("{}")
     with pytest.raises(hyt.BundleError, match=r"expected a Hugging Face tokenizer\.json"):
         read_tokenizer(path, CONTRACT)
+
+
+def test_an_endless_token_is_refused_before_the_library_chews_on_it(tmp_path: Path) -> None:
+    data = json.loads(checkpoints.make_tokenizer(SHAPE).to_str())
+    data["added_tokens"][0]["content"] = "x" * 10**6
+    (tmp_path / "tokenizer.json").write_text(json.dumps(data))
+    with pytest.raises(
+        hyt.BundleError, match="expected added tokens of at most 256 characters; received one of 1000000"
+    ):
+        read_tokenizer(tmp_path / "tokenizer.json", CONTRACT)
 
 
 def test_a_tokenizer_with_more_tokens_than_the_policy_is_a_bundle_error(tmp_path: Path) -> None:
