@@ -69,6 +69,8 @@ class TerminalView:
     def _rows(self, now: Snapshot, pictures: bool) -> list[tuple[str, RenderableType]]:
         decision, text = now.decision, self._controls.text
         rows: list[tuple[str, RenderableType]] = [("instruction", Text(now.instruction, "strike" if text else ""))]
+        if text is None and decision is not None and decision.condition == "text":
+            text = decision.text  # an onlooker's
         if text is not None:
             rows.append(("following", Text(text, "bold magenta")))
         rows.append(("thought", _thought(now.thought)))

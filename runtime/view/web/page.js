@@ -9,6 +9,8 @@ const colours = {};
 let periods = [];
 let state = null;
 let over = false;
+let decided = performance.now(); // when the last decision came
+let live = false;
 
 const $ = (id) => document.getElementById(id);
 const secret = (path) => `${path}${path.includes("?") ? "&" : "?"}token=${encodeURIComponent(token)}`;
@@ -41,12 +43,20 @@ function listen() {
     receive(JSON.parse(event.data));
     if (over) source.close();
   };
-  source.onopen = () => health("live", "good");
+  source.onopen = () => { live = true; health("live", "good"); };
   source.onerror = () => {
     if (over) return;
+    live = false;
     health("connection lost", "bad");
     if (source.readyState === EventSource.CLOSED) setTimeout(listen, 1000);
   };
+}
+
+// The page may be well while the loop is not.
+function watch() {
+  if (over || !live || !state?.decision) return;
+  const seconds = (performance.now() - decided) / 1000;
+  if (seconds > 3) health(`no decision for ${Math.floor(seconds)} s`, "bad"); else health("live", "good");
 }
 
 function health(text, kind) {
@@ -56,6 +66,7 @@ function health(text, kind) {
 
 function receive(message) {
   const first = message.periods.length ? message.periods[0][NUMBER] : Infinity;
+  if (message.decision?.index !== state?.decision?.index || message.episode !== state?.episode) decided = performance.now();
   periods = periods.filter((period) => period[NUMBER] < first).concat(message.periods).slice(-KEPT);
   state = message;
   drawTexts();
@@ -88,8 +99,9 @@ function drawTexts() {
   show("modality", modality);
   $("modality").hidden = !modality;
   $("instruction").className = state.following === null ? "large" : "large replaced";
-  $("following").hidden = state.following === null;
-  show("text", state.following ?? "");
+  const told = state.following ?? (decision?.condition === "text" ? decision.text : null);
+  $("following").hidden = told === null;
+  show("text", told ?? "");
   $("back").disabled = over || state.following === null;
 
   if (thought) {
@@ -426,6 +438,7 @@ function start() {
     drawTimeline();
   });
   timeline.addEventListener("pointerleave", () => { pointed = null; drawTimeline(); });
+  setInterval(watch, 500);
   listen();
 }
 
