@@ -75,16 +75,19 @@ def _object(properties: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _of(model: type[BaseModel]) -> dict[str, Any]:
-    """The model's schema with its parts in place: not every viewer follows references."""
+    """The model's schema in the words that every viewer knows: types, properties and items, each number once."""
     schema = model.model_json_schema()
-    parts = schema.pop("$defs", {})
+    parts = schema.get("$defs", {})
 
-    def inlined(node: Any) -> Any:
-        if isinstance(node, dict):
-            if "$ref" in node:
-                return inlined(parts[node["$ref"].rpartition("/")[2]])
-            return {key: inlined(value) for key, value in node.items()}
-        return [inlined(part) for part in node] if isinstance(node, list) else node
+    def plain(node: dict[str, Any]) -> dict[str, Any]:
+        if "$ref" in node:
+            return plain(parts[node["$ref"].rpartition("/")[2]])
+        if "anyOf" in node:  # something or null: a viewer wants the something
+            return plain(next(one for one in node["anyOf"] if one.get("type") != "null"))
+        if node["type"] == "array":
+            return {"type": "array", "items": plain(node["items"])}
+        if node["type"] == "object":
+            return _object({name: plain(one) for name, one in node.get("properties", {}).items()})
+        return {"type": node["type"]}
 
-    whole: dict[str, Any] = inlined(schema)
-    return whole
+    return plain(schema)
