@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from contextlib import suppress
 
 from hyt.errors import HytError, LinkError
+from hyt.firmware_bridge import priority
 from hyt.firmware_bridge.constants import MessageType
 from hyt.firmware_bridge.device import Device
 from hyt.firmware_bridge.info import Disconnected, Event
@@ -76,6 +77,7 @@ class Worker:
         self.session = self._new_session(port)
         self._wake_read, self._wake_write = os.pipe()
         os.set_blocking(self._wake_write, False)
+        self._opener_priority = priority.of_this_thread()
         self._first: Future[None] = Future()
         self._thread = threading.Thread(target=self._run, args=[port], name=f"hyt link {device.name}", daemon=True)
         self._thread.start()
@@ -130,6 +132,7 @@ class Worker:
         return Session(protocol, port=self._device.name, timeout=self._timeout)
 
     def _run(self, port: Port) -> None:
+        priority.raise_above(self._opener_priority)
         opened: Port | None = port
         attempt = 0
         while True:

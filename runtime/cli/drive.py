@@ -14,6 +14,7 @@ from hyt.errors import HytError, InputError
 from hyt.runtime.cli.arming import confirm_arming
 from hyt.runtime.cli.loading import add_loading_options, load_policy
 from hyt.runtime.cli.output import check_output, describe_bundle, machine, versions, write_json
+from hyt.runtime.cli.realtime_options import add_realtime_options, realtime_from
 from hyt.runtime.cli.recording import open_recorder
 from hyt.runtime.cli.results import RobotResult, results_table
 from hyt.runtime.cli.robots import SERIAL, open_robot, robot_names
@@ -93,6 +94,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--no-view", action="store_true", help="no live view in the terminal")
     add_schedule_options(parser)
     add_loading_options(parser)
+    add_realtime_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -120,7 +122,9 @@ def run(options: argparse.Namespace) -> None:
         raise InputError("--film", expected="a simulated robot", received=names[0])
     live = not (options.no_view or options.dry_run)
     with (
+        realtime_from(options) as real_time,
         load_policy(options) as policy,
+        real_time.settled(),
         Watching(console, Controls(policy.readable), live=live, page=page) as watching,
     ):
         if gated:
