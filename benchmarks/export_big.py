@@ -30,7 +30,7 @@ MAKE = {
     "paligemma2-3b": ["make_random_checkpoint.py", "--shape", "paligemma2-3b"],
     "openvla-7b": ["make_random_openvla.py"],
 }
-EXPORT = {"paligemma2-3b": ["--embedding-type", "q6_k"], "openvla-7b": ["--step-time", "0.2", "--units", "m,rad"]}
+EXPORT = {"paligemma2-3b": [], "openvla-7b": ["--step-time", "0.2", "--units", "m,rad"]}
 LIMIT = 4 * 2**30
 
 

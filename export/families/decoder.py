@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
 from hyt.export.families.base import Config, LayerCount, TensorPlan
 from hyt.runtime.manifest import Count, Positive, TextShapes
@@ -28,6 +28,16 @@ _SANDWICH_NORMS = (
     ("ffn_norm", "pre_feedforward_layernorm"),
     ("post_ffw_norm", "post_feedforward_layernorm"),
 )
+
+
+def _no_scaling(value: Any) -> None:
+    if value is None:
+        return
+    kind = (value.get("rope_type") or value.get("type")) if isinstance(value, dict) else value
+    raise ValueError(f"positions scaled by {str(kind)[:40]!r}, which the core does not compute: only plain positions")
+
+
+PlainPositions = Annotated[None, BeforeValidator(_no_scaling)]
 
 
 class DecoderConfig(Config):
@@ -54,8 +64,8 @@ class DecoderConfig(Config):
     attention_bias: Literal[False] = False
     tie_word_embeddings: bool = False
     # Present only where positions mean something else than this exporter writes.
-    rope_scaling: None = None
-    rope_parameters: None = None
+    rope_scaling: PlainPositions = None
+    rope_parameters: PlainPositions = None
 
     @model_validator(mode="after")
     def _heads_fit(self) -> DecoderConfig:

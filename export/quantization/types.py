@@ -1,9 +1,9 @@
 """Chooses the type of every tensor from what was asked for, its role and the length of its rows.
 
 Linear matrices take the type that was asked for; the token embedding and an output matrix of its own take q8_0 beside
-any smaller type, unless they are asked for by themselves; norms, biases, positions and the patch convolution stay
-float32. Where a row does not divide into blocks the next type of `FALLBACKS` is taken, and the report says so. Small
-heads have a request of their own, float32 unless asked otherwise.
+any smaller type, or q6_k where they are large, unless they are asked for by themselves; norms, biases, positions and
+the patch convolution stay float32. Where a row does not divide into blocks the next type of `FALLBACKS` is taken, and
+the report says so. Small heads have a request of their own, float32 unless asked otherwise.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ FALLBACKS = {
     "q4_0": "f32", "q4_1": "f32", "iq4_nl": "f32", "q5_0": "f32", "q8_0": "f32",
 }  # fmt: skip
 LARGE_TYPES = frozenset({"q8_0", "f16", "f32"})
-"""Types that the embedding takes as well when they are asked for; beside any other it takes q8_0."""
+"""Types that the embedding takes as well when they are asked for; beside any other it takes q8_0 or q6_k."""
+LARGE_EMBEDDING = 2**28
+"""Weights: from here on an embedding takes q6_k, with which the answers stay those of q8_0 (ARCHITECTURE.md)."""
 
 _OUTPUT = "output.weight"
 
@@ -73,7 +75,8 @@ class Request:
         if plan.role == "linear":
             return self.linear
         own = self.output if plan.name == _OUTPUT else self.embedding
-        return own or (self.linear if self.linear in LARGE_TYPES else "q8_0")
+        small = "q6_k" if math.prod(plan.shape) >= LARGE_EMBEDDING else "q8_0"
+        return own or (self.linear if self.linear in LARGE_TYPES else small)
 
 
 @dataclass(frozen=True)

@@ -143,6 +143,11 @@ def test_statistics_that_contradict_each_other_are_refused(copy: Path) -> None:
     assert "expected the same in config.json and dataset_statistics.json" in refusal(copy)
 
 
+def test_statistics_the_wrong_way_round_are_refused(copy: Path) -> None:
+    change(copy, lambda config: config["norm_stats"]["bridge_orig"]["action"].update(q99=[-1.0] * 7))
+    assert "dimension 0; expected a q01 that is not above its q99; received -0.028 and -1" in refusal(copy)
+
+
 def test_an_ambiguous_key_is_refused_with_the_list(copy: Path) -> None:
     change(copy, lambda config: config["norm_stats"].update(fractal=BRIDGE))
     assert "--unnorm-key with one data set of several; received none; bridge_orig, fractal" in refusal(copy)

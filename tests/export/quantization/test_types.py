@@ -51,6 +51,22 @@ def test_every_type_ends_in_one_that_any_row_divides_by(name: str) -> None:
     assert block_size(name) == 1
 
 
+@pytest.mark.parametrize(
+    ("rows", "columns", "request_", "type_"),
+    [
+        (257_216, 2304, "q4_0", "q6_k"),  # PaliGemma 2 3B
+        (32_064, 4096, "q4_0", "q8_0"),  # OpenVLA
+        (151_936, 896, "q4_0", "q8_0"),  # MiniVLA
+        (257_216, 2304, "q8_0", "q8_0"),
+        (257_216, 2304, "f16", "f16"),
+        (10**7, 96, "q4_0", "q8_0"),  # q6_k does not divide its rows
+    ],
+)
+def test_a_large_embedding_takes_q6_k_beside_smaller_types(rows: int, columns: int, request_: str, type_: str) -> None:
+    tensor = TensorPlan("token_embd.weight", "w", (rows, columns), "embedding", "g")
+    assert fitting_type(tensor, Request(request_).wanted(tensor)).type == type_
+
+
 def test_embedding_and_output_matrix_may_be_asked_for_by_themselves() -> None:
     request = Request("q4_0", embedding="q4_k", output="q6_k")
     assert request.wanted(plan("embedding", 256, "token_embd.weight")) == "q4_k"
