@@ -22,6 +22,9 @@ from hyt.runtime.schedule.wait import sleep_until
 TICK_RATES = (1000, 800, 400, 600, 500, 250)
 """Ticks a second, one of which divides nearly every step time."""
 
+PATIENCE = 5
+"""Seconds."""
+
 REACH = 2000.0
 """Units to either side: far beyond what a policy says, so that no chunk is refused for where it goes."""
 
@@ -52,7 +55,11 @@ class Rig:
         self._delta = np.array([dimension.semantics != "absolute" for dimension in action.dimensions])
         self._observations, self._shown = observations, 0
         axes = [axis(config) for config in _axes(action)]
-        config = FirmwareConfig(axes, tick_hz=hz, link_timeout_ticks=hz, stop_action="decelerate")
+        # A program on a busy computer is held up as no microcontroller is: its timers are to end no measurement.
+        patience = PATIENCE * hz
+        config = FirmwareConfig(
+            axes, tick_hz=hz, link_timeout_ticks=patience, stop_action="decelerate", stall_limit_ticks=patience
+        )
         self._firmware = FirmwareProcess(config, lockstep=False, trace=trace)
         try:
             self._link = Link(self._firmware.port)

@@ -23,6 +23,9 @@ FIRST_ARRIVAL = 0.02
 ATTEMPTS = 5
 """How often a late chunk is sent in all, each time with twice the lead."""
 
+ROUNDING = 2.5
+"""Ticks that rounding the clock, and the lead up to whole ticks and one more, take at most."""
+
 COMES_TO_REST = 5.0
 """Seconds in which an arm that was disarmed must have stopped."""
 
@@ -108,7 +111,9 @@ class Sender:
         acknowledged = time.monotonic()
         self.commanded = part[-1].copy()
         self._remainder, self.end_tick = plan[len(part) :], end
-        return Sent(begin, end, begin > planned, acknowledged, needed)
+        return Sent(
+            begin, end, begin > planned, acknowledged, needed + self._arrival(ROUNDING / self._link.info.tick_hz)
+        )
 
     def _push(self, points: Array, begin: int) -> int:
         """Send setpoints in as many chunks as the firmware needs; returns the tick at which they end."""
