@@ -33,7 +33,7 @@ from hyt.runtime.contract import Contract
 from hyt.runtime.manifest import REPORT_NAME, OnnxGraphs, Quantization, Shapes
 
 NOTHING_STATED = Statement()
-GraphWriter = Callable[[Path, Shapes, Contract, dict[str, int]], OnnxGraphs]
+GraphWriter = Callable[[Path, Shapes, Contract, dict[str, int]], tuple[OnnxGraphs, list[str]]]
 
 
 def export_bundle(
@@ -95,7 +95,10 @@ def export_bundle(
                 errors = draft.write(fresh, files, choices, threads, rounder_for=rounder_for, on_step=on_step)
             for file in files:
                 report.add_file(file.name, file.plans, choices, errors)
-            graphs = write_graphs(fresh, model.shapes, model.contract, draft.image_tokens) if write_graphs else None
+            graphs = None
+            if write_graphs is not None:
+                graphs, notes = write_graphs(fresh, model.shapes, model.contract, draft.image_tokens)
+                report.notes += notes
             record = Quantization(
                 requested=quantization,
                 types=count_types(files, choices),

@@ -40,6 +40,9 @@ class GgufTensors:
     def __init__(self, path: Path) -> None:
         self._tensors: dict[str, ReaderTensor] = {tensor.name: tensor for tensor in GGUFReader(path).tensors}
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tensors)
+
     def __contains__(self, name: str) -> bool:
         return name in self._tensors
 
@@ -52,9 +55,12 @@ class GgufTensors:
         type = self._tensors[name].tensor_type
         return 32 if type in _FLOAT else 8 if type in _OF_8_BITS else 4
 
-    def is_exact(self, name: str) -> bool:
-        """Whether its weights are kept as they are."""
-        return self._tensors[name].tensor_type in (*_FLOAT, Type.Q4_0, Type.Q8_0)
+    def rounded(self, name: str) -> str:
+        """From which type to which its weights are rounded, as in `q4_k to q4_0`; empty where they are kept."""
+        type = self._tensors[name].tensor_type
+        if type in (*_FLOAT, Type.Q4_0, Type.Q8_0):
+            return ""
+        return f"{type.name.lower()} to {_target(self.bits(name))}"
 
     def floats(self, name: str) -> NDArray[np.float32]:
         """The whole tensor as float32; for small ones."""
@@ -68,7 +74,7 @@ class GgufTensors:
 
     def block_rows(self, name: str, rows: Sequence[int] | None = None) -> Iterator[Blocks]:
         """The same in blocks; only for a tensor of 4 or 8 bits."""
-        target = "q8_0" if self.bits(name) == 8 else "q4_0"
+        target = _target(self.bits(name))
         unpack = _from_q8_0 if target == "q8_0" else _from_q4_0
         if self._tensors[name].tensor_type.name.lower() == target:
             for stored in self._stored(name, rows):
@@ -85,6 +91,10 @@ class GgufTensors:
         chosen = np.arange(len(data)) if rows is None else np.asarray(rows)
         for first in range(0, len(chosen), step):
             yield np.ascontiguousarray(data[chosen[first : first + step]])
+
+
+def _target(bits: int) -> str:
+    return "q8_0" if bits == 8 else "q4_0"
 
 
 def _from_q4_0(stored: NDArray[np.uint8]) -> Blocks:

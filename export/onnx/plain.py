@@ -131,6 +131,6 @@ class Plain(Layers):
 def _unpacked(block: Blocks) -> NDArray[np.int8]:
     """Signed weights (rows, blocks, 32)."""
     if block.values.shape[-1] == BLOCK:
-        return (block.values ^ np.uint8(128)).view(np.int8)
+        return np.asarray((block.values ^ np.uint8(128)).view(np.int8))
     pairs = np.stack([block.values & 15, block.values >> 4], axis=-1)
-    return pairs.reshape(*block.values.shape[:-1], BLOCK).view(np.int8) - np.int8(8)
+    return np.asarray(pairs.reshape(*block.values.shape[:-1], BLOCK).view(np.int8) - np.int8(8))

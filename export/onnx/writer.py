@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 
 from hyt.export.onnx.decoder import add_decoder, add_embed, add_output
@@ -28,10 +29,11 @@ _LAYERS: dict[str, type[Layers]] = {"fused": Fused, "qdq": Plain}
 
 def write_onnx(
     directory: Path, shapes: Shapes, contract: Contract, image_tokens: dict[str, int], variant: str
-) -> OnnxGraphs:
-    """Write the graphs of the bundle in `directory`, whose GGUF files are there; what the manifest says of them.
+) -> tuple[OnnxGraphs, list[str]]:
+    """Write the graphs of the bundle in `directory`, whose GGUF files are there; what the manifest says of them, notes.
 
-    Memory is bounded by the file's largest tensor of float32; everything else is copied block by block.
+    Tensors are copied some rows at a time; memory holds the scales of one of them, and of `qdq` one 4 bit matrix, which
+    is turned over.
     """
     kind = _LAYERS[variant]
     cells = answer_positions(contract, image_tokens)
@@ -57,4 +59,6 @@ def write_onnx(
         for part, built in graphs.items():
             built.graph.save(directory / ONNX_NAMES[part])
     state = {f"past.{i}.{part}": f"present.{i}.{part}" for i in range(shapes.text.layers) for part in ("key", "value")}
-    return OnnxGraphs(variant=variant, state=state, cells=cells, in_place=kind.in_place)
+    rounded = Counter(tensors.rounded(name) for tensors in (language, vision) for name in tensors)
+    notes = [f"onnx: {count} tensors are rounded from {change}" for change, count in sorted(rounded.items()) if change]
+    return OnnxGraphs(variant=variant, state=state, cells=cells, in_place=kind.in_place), notes

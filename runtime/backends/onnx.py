@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hyt.errors import BundleError, HytError
+from hyt.errors import BundleError, HytError, InputError
 from hyt.runtime.backends.base import Answer, Decoded, Regressed, Seconds, Written
 from hyt.runtime.backends.onnx_decoder import Decoder
 from hyt.runtime.backends.onnx_heads import ActionHead, Gate, HeadFile
@@ -64,12 +64,21 @@ class OnnxBackend:
                 received="none",
                 remedy="export the checkpoint with hyt-export --onnx",
             )
+        if provider != "cpu" and graphs.variant == "fused":
+            raise InputError(
+                f"provider {provider!r}",
+                expected="graphs of standard operators: GroupQueryAttention of float32 is for the CPU alone",
+                received="the variant fused",
+                remedy="export with --onnx-variant qdq",
+            )
         self._contract, self._sessions = contract, sessions
         action = contract.action
         paths = bundle.onnx
         self._vision = Vision(sessions, paths["vision"], len(contract.cameras))
         source = str(paths["decoder"])
-        self._decoder = Decoder(sessions.open(paths["decoder"]), sessions, graphs, source, len(action.token_ids))
+        self._decoder = Decoder(
+            sessions.open(paths["decoder"], spinning=True), sessions, graphs, source, len(action.token_ids)
+        )
         self._language = Language(sessions, paths, self._decoder, contract)
         if self._vision.width != self._decoder.hidden:
             raise BundleError(source, expected=f"width {self._vision.width} of image tokens", received="another width")

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyt.errors import BundleError, HytError
-from hyt.runtime.backends.onnx_sessions import Sessions, one_line
+from hyt.runtime.backends.onnx_sessions import Opened, Sessions, one_line
 from hyt.runtime.manifest import OnnxGraphs
 
 EMBEDDINGS, ROWS, HIDDEN, ACTION_LOGITS = "embeddings", "rows", "hidden", "action_logits"
@@ -54,10 +54,9 @@ class _Slot:
 class Decoder:
     """`decoder.onnx` with a state for each of `slots` sequences, made when a sequence is first used."""
 
-    def __init__(self, session: Any, sessions: Sessions, graphs: OnnxGraphs, source: str, actions: int) -> None:
-        self._session, self._sessions, self._graphs = session, sessions, graphs
-        self._inputs = {value.name: value for value in session.get_inputs()}
-        self._outputs = {value.name: value for value in session.get_outputs()}
+    def __init__(self, opened: Opened, sessions: Sessions, graphs: OnnxGraphs, source: str, actions: int) -> None:
+        self._session, self._sessions, self._graphs = opened.session, sessions, graphs
+        self._inputs, self._outputs = opened.inputs, opened.outputs
         self._source = source
         known = {EMBEDDINGS, ROWS, *_TELLS, *graphs.state}
         self._require(set(self._inputs) <= known, "inputs", sorted(known)[:8], sorted(set(self._inputs) - known)[:4])
@@ -205,7 +204,7 @@ class Decoder:
             fixed and before.type in _TYPES, name, "a state of fixed, moderate shape", f"{before.type} {before.shape}"
         )
         same = (before.shape, before.type) == (after.shape, after.type)
-        self._require(same, name, f"{before.shape} as {after.name} too", f"{after.shape}")
+        self._require(same, name, f"{before.shape} as {self._graphs.state[name]} too", f"{after.shape}")
 
     def _require(self, condition: bool, what: str, expected: object, received: object) -> None:
         if not condition:

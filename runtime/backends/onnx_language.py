@@ -25,7 +25,7 @@ class Language:
 
     def __init__(self, sessions: Sessions, paths: Mapping[str, Path], decoder: Decoder, contract: Contract) -> None:
         self._sessions, self._decoder, self._contract = sessions, decoder, contract
-        self._embed = sessions.open_as(paths["embed"], {"ids": None}, {"embeddings": decoder.hidden})
+        self._embed = sessions.open_as(paths["embed"], {"ids": None}, {"embeddings": decoder.hidden}, threads=1).session
         self._embeddings: dict[int, tuple[NDArray[np.int64], Any]] = {}  # ids and binding by their number
         self._ids = np.array(contract.action.token_ids, np.int32)
         self._output_path = paths["output"]
@@ -75,7 +75,7 @@ class Language:
     def _open_output(self) -> tuple[Any, Any]:
         if self._output is None:
             widths = {HIDDEN: self._decoder.hidden}, {"logits": self._contract.vocab_size}
-            session = self._sessions.open_as(self._output_path, *widths)
+            session = self._sessions.open_as(self._output_path, *widths).session
             binding = session.io_binding()
             binding.bind_ortvalue_input(HIDDEN, self._sessions.value(self._decoder.call(1, 1).hidden))
             binding.bind_ortvalue_output("logits", self._sessions.value(self._logits))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,6 +20,23 @@ PROVIDERS = {
 """onnxruntime's names of a provider and of those that take what it leaves."""
 MOST_THREADS = 512
 _USUAL_THREADS = 8
+
+
+@dataclass(frozen=True)
+class Value:
+    """Shape and type of an input or output; a length is an int, one that is open a text or None."""
+
+    shape: list[Any]
+    type: str
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A graph that onnxruntime has opened, and its inputs and outputs by name."""
+
+    session: Any
+    inputs: dict[str, Value]
+    outputs: dict[str, Value]
 
 
 class Sessions:
@@ -56,11 +74,13 @@ class Sessions:
         """Where the decoder's state lies: cpu or cuda."""
         return "cpu" if self.provider == "cpu" else "cuda"
 
-    def open_as(self, path: Path, inputs: Mapping[str, int | None], outputs: Mapping[str, int | None]) -> Any:
+    def open_as(
+        self, path: Path, inputs: Mapping[str, int | None], outputs: Mapping[str, int | None], *, threads: int = 0
+    ) -> Opened:
         """The same of a graph with these inputs and outputs by name, their last axis as long as stated."""
-        session = self.open(path)
-        for found, wanted in ((session.get_inputs(), inputs), (session.get_outputs(), outputs)):
-            lengths = {value.name: value.shape[-1] if value.shape else None for value in found}
+        opened = self.open(path, threads=threads)
+        for found, wanted in ((opened.inputs, inputs), (opened.outputs, outputs)):
+            lengths = {name: value.shape[-1] if value.shape else None for name, value in found.items()}
             if set(lengths) != set(wanted) or any(n not in (None, lengths[name]) for name, n in wanted.items()):
                 raise BundleError(
                     str(path),
@@ -68,14 +88,19 @@ class Sessions:
                     received=str(lengths)[:200],
                     remedy="export the checkpoint again",
                 )
-        return session
+        return opened
 
-    def open(self, path: Path) -> Any:
-        """An InferenceSession; raises BundleError for a model that is damaged or reads files of others."""
+    def open(self, path: Path, *, threads: int = 0, spinning: bool = False) -> Opened:
+        """Open a graph; raises BundleError for one that is damaged or reads files of others.
+
+        threads: 0 for all that this has. spinning: its threads wait busily for more work, for a while; of several
+        graphs that run one after the other only one may, or they would take each other's cores.
+        """
         check_model_file(path)
         options = self._ort.SessionOptions()
-        options.intra_op_num_threads = self.threads
+        options.intra_op_num_threads = threads or self.threads
         options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
         options.log_severity_level = 4  # what is wrong is raised, in one line
         # INT4 as Q/DQ is computed as MatMulNBits, in int8 too.
         options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "4")
@@ -83,6 +108,7 @@ class Sessions:
             session = self._ort.InferenceSession(
                 str(path), options, providers=list(PROVIDERS[self.provider]), enable_fallback=0
             )
+            opened = Opened(session, _values(session.get_inputs()), _values(session.get_outputs()))
         except Exception as problem:  # onnxruntime's exceptions have no common base but this
             raise BundleError(
                 str(path),
@@ -98,11 +124,15 @@ class Sessions:
                 received=f"{session.get_providers()[0]}",
                 remedy="check that its libraries and driver are installed",
             )
-        return session
+        return opened
 
     def value(self, array: Any, device: str = "cpu") -> Any:
         """An OrtValue; on the CPU it shares the array's memory."""
         return self._ort.OrtValue.ortvalue_from_numpy(array, device, 0)
+
+
+def _values(found: Sequence[Any]) -> dict[str, Value]:
+    return {value.name: Value(list(value.shape), value.type) for value in found}
 
 
 def import_onnxruntime() -> ModuleType:

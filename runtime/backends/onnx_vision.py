@@ -19,17 +19,17 @@ class Vision:
     """The encoder; `tokens` are those of the latest images, float32 (images * n, width), image after image."""
 
     def __init__(self, sessions: Sessions, path: Path, images: int) -> None:
-        session = sessions.open_as(path, {IMAGES: 3}, {TOKENS: None})
-        shape, tokens = session.get_inputs()[0].shape, session.get_outputs()[0].shape
+        opened = sessions.open_as(path, {IMAGES: 3}, {TOKENS: None})
+        shape, tokens = opened.inputs[IMAGES].shape, opened.outputs[TOKENS].shape
         fixed = all(isinstance(length, int) and 0 < length < 2**20 for length in (*shape, *tokens))
         if not fixed or len(shape) != 4 or len(tokens) != 2 or shape[0] != images:
             expected = f"{IMAGES} ({images}, size, size, 3) and {TOKENS} (n, width)"
             raise BundleError(str(path), expected=expected, received=f"{shape} and {tokens}")
         self.images, self.size, self.width = images, shape[1], tokens[1]
-        self._session = session
+        self._session = opened.session
         self._pixels = np.zeros(shape, np.uint8)
         self.tokens: NDArray[np.float32] = np.zeros(tokens, np.float32)
-        self._binding = session.io_binding()
+        self._binding = opened.session.io_binding()
         self._binding.bind_ortvalue_input(IMAGES, sessions.value(self._pixels))
         self._binding.bind_ortvalue_output(TOKENS, sessions.value(self.tokens))
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from hyt.runtime.bundle import Bundle, open_bundle
 from hyt.runtime.cli.loading import add_signature_option
 from hyt.runtime.contract import Contract, ImageSegment, StateSegment, TextSegment
-from hyt.runtime.manifest import Manifest
+from hyt.runtime.manifest import Manifest, OnnxGraphs
 from hyt.runtime.prompt import Prompt, read_tokenizer
 from hyt.runtime.view.words import unit_suffix
 
@@ -97,9 +97,14 @@ def _model(manifest: Manifest) -> list[tuple[str, str]]:
             (f"tensors of {name}", ", ".join(f"{count} {type}" for type, count in types.items()))
             for name, types in manifest.quantization.types.items()
         ),
+        *((("onnx graphs", _graphs(manifest.onnx)),) if manifest.onnx else ()),
         *(("padded", line) for line in manifest.quantization.padded),
         *(("fallback", line) for line in manifest.quantization.fallbacks),
     ]
+
+
+def _graphs(graphs: OnnxGraphs) -> str:
+    return f"{graphs.variant}, state of {len(graphs.state)} tensors, at most {graphs.cells} positions"
 
 
 def _prompt(contract: Contract) -> Iterable[tuple[str, str]]:

@@ -171,6 +171,15 @@ def test_a_graph_of_another_interface(bundle: Path, graph: str) -> None:
     assert f"onnx/{graph}.onnx" in refusal(bundle)
 
 
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_names_that_are_no_text(bundle: Path, graph: str) -> None:
+    path = bundle / f"onnx/{graph}.onnx"
+    output = onnx.load(path, load_external_data=False).graph.output[0].name.encode()
+    path.write_bytes(path.read_bytes().replace(output, b"\xff" * len(output)))
+    agree(bundle, f"onnx/{graph}.onnx")
+    assert f"onnx/{graph}.onnx" in refusal(bundle)
+
+
 def test_a_state_of_a_size_that_no_cache_has(bundle: Path) -> None:
     def inflate(model: onnx.ModelProto) -> None:
         for value in (*model.graph.input, *model.graph.output):

@@ -5,17 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from checkpoints import WIDE, write_checkpoint
 from families import Case, write_llava, write_paligemma
-from family_parity import check_bundle
+from family_parity import check_bundle, onnx_logits, random_images
 from prismatic import write_minivla, write_openvla
 
 from hyt.export.exporter import export_bundle
 from hyt.export.onnx import VARIANTS
 from hyt.export.statement import Statement
+from hyt.runtime.bundle import open_bundle
 
 # Largest difference of a logit, as a share of the largest: float32 rounding of onnxruntime's kernels.
 F32_BOUND = 2e-5
+INT8_ACTIVATIONS_BOUND = 0.06
 STATED = Statement(step_time=0.2, units=("m", "rad"))
 FAMILIES: dict[str, tuple[Callable[[Path], Case], Statement]] = {
     "paligemma": (write_paligemma, Statement()),
@@ -35,3 +39,18 @@ def test_f32_graphs_are_transformers(tmp_path: Path, name: str, variant: str) ->
     export_bundle(case.path, tmp_path / "x.hyt", quantization="f32", statement=statement, onnx=variant, threads=1)
     instruction = "Open the drawer" if statement is STATED else "open the drawer"
     assert check_bundle(case, tmp_path / "x.hyt", instruction, F32_BOUND, "onnx") > 8
+
+
+@pytest.mark.parametrize("quantization", ["q4_0", "q4_k"])
+def test_qdq_graphs_compute_with_the_weights_of_the_fused_ones(tmp_path: Path, quantization: str) -> None:
+    write_checkpoint(tmp_path / "c", WIDE)
+    logits = []
+    for variant in VARIANTS:
+        path = tmp_path / f"{variant}.hyt"
+        report = export_bundle(tmp_path / "c", path, quantization=quantization, onnx=variant, threads=1)
+        assert any(note.startswith("onnx: ") for note in report.notes) == (quantization == "q4_k")
+        bundle = open_bundle(path)
+        images = list(random_images(bundle, 0).values())
+        logits.append(onnx_logits(bundle, images, np.array([-1, 2, 11, 12, 4], np.int32), [6, 40, 41]))
+    # Activations are rounded to 8 bits in both; what DequantizeLinear leaves in float32 is not.
+    assert np.abs(logits[0] - logits[1]).max() < INT8_ACTIVATIONS_BOUND * np.abs(logits[0]).max()

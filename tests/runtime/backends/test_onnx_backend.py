@@ -16,6 +16,7 @@ import hyt
 from hyt.errors import BundleError, HytError, InputError, MissingDependencyError
 from hyt.export.exporter import export_bundle
 from hyt.export.onnx import VARIANTS
+from hyt.runtime.bundle import open_bundle
 from hyt.runtime.policy import Policy
 
 # Largest difference of a continuous action, of a gate's probability: float32 rounding in another order.
@@ -146,6 +147,19 @@ def test_an_unknown_backend_or_provider_is_refused(bundle: Path) -> None:
 def test_a_provider_that_this_onnxruntime_has_not_is_refused(bundle: Path) -> None:
     with pytest.raises(InputError, match=r"provider; expected one that this onnxruntime has \(cpu.*onnxruntime-gpu"):
         hyt.load(bundle, backend="onnx", provider="tensorrt")
+
+
+@pytest.mark.filterwarnings("ignore:Specified provider")
+def test_a_gpu_takes_standard_operators_and_must_start(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # As an onnxruntime for a GPU says it, whose libraries then do not load.
+    there = ["CUDAExecutionProvider", "CPUExecutionProvider"]
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: there)
+    fused = open_bundle(bundle).manifest.onnx.variant == "fused"
+    expected = (
+        r"graphs of standard operators.*--onnx-variant qdq" if fused else r"onnxruntime to start it; received CPU"
+    )
+    with pytest.raises(HytError, match=rf"provider 'cuda'; expected {expected}"):
+        hyt.load(bundle, backend="onnx", provider="cuda")
 
 
 def test_without_onnxruntime_the_extra_is_named(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
