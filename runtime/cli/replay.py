@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> None:
         bundle = describe_bundle(policy.bundle)
     console.print(_table(results))
     for line in _remarks(results):
-        console.print(line, markup=False, soft_wrap=True)
+        console.print(_plain(line), markup=False, soft_wrap=True)
     if options.json is not None:
         report = {
             "command": "replay",
@@ -182,8 +182,12 @@ def _table(results: Sequence[Replay]) -> Table:
 
 
 def _cell(value: object) -> Text:
-    """What a file says is no markup, and commands no terminal."""
-    return Text("".join(letter if letter.isprintable() else "?" for letter in str(value)))
+    return Text(_plain(value))
+
+
+def _plain(value: object) -> str:
+    """What a file says commands no terminal."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(value))
 
 
 def _stem(path: Path | str) -> str:

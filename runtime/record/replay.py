@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -23,7 +23,7 @@ from hyt.runtime.record.format import Digest, RecordedThought, Run
 from hyt.runtime.record.messages import image_digest, state_digest
 from hyt.runtime.record.recording import Recording, Step
 
-_REMEMBERED = 32  # observations that a thought beside the actions may still be about
+_REMEMBERED = 4  # observations that a thought beside the actions may begin to be about
 _PATIENCE = 3600.0  # seconds for a thought, which its own limit of tokens ends
 
 
@@ -66,30 +66,23 @@ class Replay:
             self.first = self.first or difference
 
 
-def replay(
-    recording: Recording,
-    policy: Policy,
-    *,
-    gate_threshold: float | None = None,
-    progress: Callable[[int], None] = lambda decision: None,
-) -> Replay:
+def replay(recording: Recording, policy: Policy, *, gate_threshold: float | None = None) -> Replay:
     """Repeat a recording with this policy; raises RecordingError where the file is damaged.
 
-    gate_threshold: of a gated drive, in place of the policy's own; `progress` is told of each decision.
+    gate_threshold: of a gated drive, in place of the policy's own.
     """
     began = time.monotonic()
     result = Replay(recording, errors=np.zeros(len(recording.run.action)))
     policy.reset(instruction=recording.run.instruction)
     seen: OrderedDict[int, Observation] = OrderedDict()
-    open_thoughts: dict[int, int] = {}  # its number -> its decision
+    about: int | None = None  # the decision of the thought that is being written: there is one at a time
     held: RecordedThought | None = None
     for item in recording.steps():
         if isinstance(item, RecordedThought):
-            open_thoughts[item.number] = item.decision
+            about = item.decision if item.state == "writing" else None
             if item.state == "finished":
                 held = item
             if item.state != "writing":
-                del open_thoughts[item.number]
                 result.note(_rethought(item, seen, policy, recording))
                 result.thoughts += 1
             continue
@@ -98,9 +91,8 @@ def replay(
         result.note(_different(item, chunk, ids, recording.run, result))
         result.decisions += 1
         seen[item.decision.decision] = observation
-        for old in [number for number in seen if number not in open_thoughts.values()][:-_REMEMBERED]:
+        for old in [number for number in seen if number != about][:-_REMEMBERED]:
             del seen[old]
-        progress(item.decision.decision)
     result.seconds = time.monotonic() - began
     return result
 
