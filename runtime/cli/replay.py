@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> None:
     for result in results:
         if result.first is not None:
             raise ReplayError(
-                f"{result.recording.path}: decision {result.first.decision}: {result.first.what}",
+                f"{result.recording.path}: decision {result.first.decision}: {_plain(result.first.what)}",
                 expected=result.first.expected,
                 received=result.first.received,
                 remedy=_circumstances(result.recording),
