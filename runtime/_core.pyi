@@ -136,4 +136,4 @@ def dequantize(type: str, bytes: NDArray[np.uint8], rows: int, columns: int) -> 
     """The inverse of quantize."""
 
 def system() -> dict[str, object]:
-    """ggml's version, its devices, its CPU features and the physical cores."""
+    """ggml's version, devices and CPU features, the physical cores, the instruction sets of our INT4 kernels."""

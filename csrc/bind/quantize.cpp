@@ -52,6 +52,7 @@ py::dict system_dict() {
     out["physical_cores"] = info.physical_cores;
     out["devices"] = info.devices;
     out["features"] = features;
+    out["kernels"] = info.kernels;
     return out;
 }
 
@@ -67,8 +68,10 @@ void add_quantize(py::module_& module) {
         "float32 (rows, columns) to the type's bytes, uint8; importance is float32 (columns,) or None.");
     module.def("dequantize", &dequantize_array, py::arg("type"), py::arg("bytes"), py::arg("rows"),
                py::arg("columns"), "The inverse of quantize: uint8 bytes to float32 (rows, columns).");
-    module.def("system", &system_dict,
-               "ggml's version, its devices, its CPU features and the physical cores.");
+    module.def(
+        "system", &system_dict,
+        "ggml's version, its devices, its CPU features, the physical cores, and the instruction sets of our"
+        " INT4 kernels.");
 }
 
 }  // namespace hyt::bind

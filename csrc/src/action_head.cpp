@@ -3,6 +3,7 @@
 
 #include "hyt/error.h"
 #include "hyt/ops.h"
+#include "hyt/product.h"
 
 namespace hyt {
 namespace {
@@ -56,7 +57,7 @@ size_t ActionHead::node_count() const {
 ggml_tensor* ActionHead::projected(const Graph& graph, const Layer& layer, ggml_tensor* x) const {
     ggml_context* c = graph.context();
     x = ggml_add(c, ggml_mul(c, ggml_norm(c, x, params_.norm_epsilon), layer.norm), layer.norm_bias);
-    return ggml_mul_mat(c, layer.weight, x);
+    return ops::matmul(c, backend_, layer.weight, x);
 }
 
 ggml_tensor* ActionHead::build(const Graph& graph, ggml_tensor* states) const {

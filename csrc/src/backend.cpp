@@ -3,9 +3,11 @@
 #include "hyt/backend.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "hyt/error.h"
 #include "hyt/system.h"
+#include "ops.h"
 
 namespace hyt {
 namespace {
@@ -26,7 +28,10 @@ int checked_threads(int threads) {
 }  // namespace
 
 Backend::Backend(int threads, bool own_kernels)
-    : threads_(checked_threads(threads)), own_kernels_(own_kernels) {
+    : threads_(checked_threads(threads)),
+      own_kernels_(own_kernels),
+      strips_(own_kernels && !strip_kernels().empty() ? &strip_kernels().front() : nullptr),
+      team_(own_kernels ? threads_ : 1) {
     ggml_threadpool_params params = ggml_threadpool_params_default(threads_);
     pool_.reset(ggml_threadpool_new(&params));
     backend_.reset(ggml_backend_cpu_init());
@@ -57,10 +62,61 @@ ggml_backend_buffer_type_t Backend::matrix_buffer_type(const ggml_tensor* matrix
     return buffer_type();
 }
 
+std::string Backend::name() const {
+    const std::string device = ggml_backend_name(backend_.get());
+    if (!own_kernels_) return device;
+    return device + (strips_ ? std::string(", INT4 by ") + strips_->name : ", INT4 by ggml");
+}
+
+// Takes the nodes that have work, if all of them are ours.
+bool Backend::gather(ggml_cgraph* graph) {
+    nodes_.clear();
+    const int count = ggml_graph_n_nodes(graph);
+    nodes_.reserve(static_cast<size_t>(count));
+    for (int i = 0; i < count; ++i) {
+        ggml_tensor* node = ggml_graph_node(graph, i);
+        Call call{};
+        if (!call_of(node, call)) return false;
+        if (call.kernel) nodes_.push_back(node);
+    }
+    return true;
+}
+
+void Backend::run_step(void* self, size_t index, int thread, int threads) {
+    auto* backend = static_cast<Backend*>(self);
+    ggml_tensor* node = backend->nodes_[index];
+    Call call{};
+    call_of(node, call);
+    call.kernel(node, thread, threads, call.user);
+}
+
 void Backend::compute(ggml_cgraph* graph) {
+    using Clock = std::chrono::steady_clock;
+    const auto since = [](Clock::time_point start) {
+        return std::chrono::duration<double>(Clock::now() - start).count();
+    };
     if (watcher_) return compute_watched(graph);
+    if (gather(graph)) {
+        if (!profiling_) return team_.run(run_step, this, nodes_.size());
+        // One operator a run, so that each has a time of its own.
+        const std::vector<ggml_tensor*> all = nodes_;
+        for (ggml_tensor* node : all) {
+            nodes_.assign(1, node);
+            const Clock::time_point start = Clock::now();
+            team_.run(run_step, this, 1);
+            seconds_[node->name] += since(start);
+        }
+        return;
+    }
+    const Clock::time_point start = Clock::now();
     const ggml_status status = ggml_backend_graph_compute(backend_.get(), graph);
     if (status != GGML_STATUS_SUCCESS) throw Error("graph", "success", ggml_status_to_string(status));
+    if (profiling_) seconds_["ggml"] += since(start);
+}
+
+void Backend::profile(bool on) {
+    profiling_ = on;
+    if (!on) seconds_.clear();
 }
 
 }  // namespace hyt

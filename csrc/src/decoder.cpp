@@ -41,6 +41,7 @@ Decoder::Decoder(Backend& backend, Workspace& workspace, const GgufFile& file, c
                     std::to_string(params_.window));
     }
     std::iota(positions_.begin(), positions_.end(), 0);
+    if (can_fuse()) fused_.emplace(backend.strips(), params_, shape.cells);
 }
 
 void Decoder::place_graphs() {

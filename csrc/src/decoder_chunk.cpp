@@ -24,16 +24,22 @@ std::unique_ptr<Decoder::Chunk> Decoder::build_chunk(Slot slot) {
 
     ggml_tensor* fed = ggml_scale(c, head.slots(), params_.embedding_scale);
     ggml_tensor* x = ggml_concat(c, embed(graph, chunk->id), fed, 1);  // (hidden, rows)
-    for (int64_t i = 0; i < params_.layers; ++i) {
-        const DecoderLayer& layer = weights_.layers[static_cast<size_t>(i)];
-        const Projections p = project(graph, layer, norm(graph, x, layer.attention_norm), chunk->positions);
-        store(graph, i, p, chunk->cells);
-        ggml_tensor* attended =
-            ops::attention(c, backend_, p.query, cached(graph, cache_.keys(i), slot),
-                           cached(graph, cache_.values(i), slot), chunk->visible, attention_);
-        x = finish_layer(graph, layer, x, attended);
+    if (fused_) {
+        const auto attend = [&](int64_t i, const Projections& p) {
+            return attend_slot(graph, slot, i, p.query, chunk->visible);
+        };
+        x = chunk->states = fused_layers(graph, x, {chunk->positions, chunk->cells, false}, attend);
+    } else {
+        for (int64_t i = 0; i < params_.layers; ++i) {
+            const DecoderLayer& layer = weights_.layers[static_cast<size_t>(i)];
+            const Projections p =
+                project(graph, layer, norm(graph, x, layer.attention_norm), chunk->positions);
+            store(graph, i, p, chunk->cells);
+            ggml_tensor* attended = attend_slot(graph, slot, i, p.query, chunk->visible);
+            x = finish_layer(graph, layer, x, attended);
+        }
+        x = chunk->states = norm(graph, x, weights_.output_norm);
     }
-    x = chunk->states = norm(graph, x, weights_.output_norm);
     ggml_set_output(chunk->states);
     x = ggml_view_2d(c, x, params_.hidden, slots, x->nb[1], x->nb[1]);  // without the token's row
     chunk->values = head.build(graph, x);

@@ -1,6 +1,7 @@
 // Builds the decoder's graphs: Gemma 1 and 2, Llama, Qwen 2 and 3, as transformers' models of these names.
 #include "hyt/decoder.h"
 #include "hyt/ops.h"
+#include "hyt/product.h"
 
 namespace hyt {
 namespace {
@@ -44,6 +45,13 @@ ggml_tensor* Decoder::cached(const Graph& graph, ggml_tensor* all, Slot slot) co
                         static_cast<size_t>(params_.head_dim) * all->nb[0], all->nb[1], offset);
 }
 
+// Attention of `query` over what is visible of a slot.
+ggml_tensor* Decoder::attend_slot(const Graph& graph, Slot slot, int64_t layer, ggml_tensor* query,
+                                  ggml_tensor* visible) const {
+    return ops::attention(graph.context(), backend_, query, cached(graph, cache_.keys(layer), slot),
+                          cached(graph, cache_.values(layer), slot), visible, attention_);
+}
+
 ggml_tensor* Decoder::embed(const Graph& graph, ggml_tensor* ids) const {
     ggml_context* c = graph.context();
     ggml_tensor* x = ggml_get_rows(c, weights_.embedding, ids);
@@ -62,15 +70,15 @@ Decoder::Projections Decoder::project(const Graph& graph, const DecoderLayer& la
     const int64_t query = params_.query_width(), kv = params_.kv_width();
     ggml_tensor *q, *k, *v;
     if (layer.qkv) {
-        ggml_tensor* all = ggml_mul_mat(c, layer.qkv, x);
+        ggml_tensor* all = ops::matmul(c, backend_, layer.qkv, x);
         if (layer.qkv_bias) all = ggml_add(c, all, layer.qkv_bias);
         q = row_range(c, all, 0, query);
         k = row_range(c, all, query, kv);
         v = row_range(c, all, query + kv, kv);
     } else {
-        q = ggml_mul_mat(c, layer.query, x);
-        k = ggml_mul_mat(c, layer.key, x);
-        v = ggml_mul_mat(c, layer.value, x);
+        q = ops::matmul(c, backend_, layer.query, x);
+        k = ops::matmul(c, backend_, layer.key, x);
+        v = ops::matmul(c, backend_, layer.value, x);
         if (layer.qkv_bias) {
             q = ggml_add(c, q, part(c, layer.qkv_bias, 0, query));
             k = ggml_add(c, k, part(c, layer.qkv_bias, query, kv));
@@ -101,20 +109,20 @@ void Decoder::store(const Graph& graph, int64_t layer, const Projections& p, ggm
 ggml_tensor* Decoder::finish_layer(const Graph& graph, const DecoderLayer& layer, ggml_tensor* x,
                                    ggml_tensor* attended) const {
     ggml_context* c = graph.context();
-    ggml_tensor* h = ggml_mul_mat(c, layer.out, attended);
+    ggml_tensor* h = ops::matmul(c, backend_, layer.out, attended);
     if (layer.post_attention_norm) h = norm(graph, h, layer.post_attention_norm);
     x = ggml_add(c, h, x);
     h = norm(graph, x, layer.feed_forward_norm);
     ggml_tensor *gate, *up;
     if (layer.gate_up) {
-        ggml_tensor* both = ggml_mul_mat(c, layer.gate_up, h);
+        ggml_tensor* both = ops::matmul(c, backend_, layer.gate_up, h);
         gate = row_range(c, both, 0, params_.feed_forward);
         up = row_range(c, both, params_.feed_forward, params_.feed_forward);
     } else {
-        gate = ggml_mul_mat(c, layer.gate, h);
-        up = ggml_mul_mat(c, layer.up, h);
+        gate = ops::matmul(c, backend_, layer.gate, h);
+        up = ops::matmul(c, backend_, layer.up, h);
     }
-    h = ggml_mul_mat(c, layer.down, ops::gated(c, backend_, params_.activation, gate, up));
+    h = ops::matmul(c, backend_, layer.down, ops::gated(c, backend_, params_.activation, gate, up));
     if (layer.post_feed_forward_norm) h = norm(graph, h, layer.post_feed_forward_norm);
     return ggml_add(c, h, x);
 }
@@ -127,6 +135,10 @@ std::unique_ptr<Decoder::Prefill> Decoder::build_prefill(int64_t length) {
     prefill->positions = graph_input(graph, GGML_TYPE_I32, length);
     prefill->cells = graph_input(graph, GGML_TYPE_I64, length);
     prefill->image_rows = image_tokens_ ? graph_input(graph, GGML_TYPE_I64, shape_.image_tokens) : nullptr;
+    if (fused_) {
+        build_fused(graph, *prefill);
+        return prefill;
+    }
     ggml_tensor* x = embed(graph, prefill->ids);  // (hidden, n)
     if (image_tokens_) x = ggml_set_rows(c, x, image_tokens_, prefill->image_rows);
     for (int64_t i = 0; i < params_.layers; ++i) {
@@ -153,20 +165,23 @@ std::unique_ptr<Decoder::Step> Decoder::build_step(Slot slot, Head head) {
     step->visible = visible_input(graph, 1);
     step->visible_in_window = windowed ? visible_input(graph, 1) : nullptr;
 
+    if (fused_) {
+        build_fused(graph, *step, slot, head);
+        return step;
+    }
     ggml_tensor* x = embed(graph, step->id);
     for (int64_t i = 0; i < params_.layers; ++i) {
         const DecoderLayer& layer = weights_.layers[static_cast<size_t>(i)];
         const Projections p = project(graph, layer, norm(graph, x, layer.attention_norm), step->position);
         store(graph, i, p, step->cell);
         ggml_tensor* visible = windowed && params_.slides(i) ? step->visible_in_window : step->visible;
-        ggml_tensor* attended = ops::attention(c, backend_, p.query, cached(graph, cache_.keys(i), slot),
-                                               cached(graph, cache_.values(i), slot), visible, attention_);
+        ggml_tensor* attended = attend_slot(graph, slot, i, p.query, visible);
         x = finish_layer(graph, layer, x, attended);
     }
     step->state = norm(graph, x, weights_.output_norm);
     ggml_set_output(step->state);
     step->logits =
-        ggml_mul_mat(c, head == Head::action ? weights_.action_head : weights_.output, step->state);
+        ops::matmul(c, backend_, head == Head::action ? weights_.action_head : weights_.output, step->state);
     ggml_set_output(step->logits);
     graph.expand(step->logits);
     return step;

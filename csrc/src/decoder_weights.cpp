@@ -10,7 +10,7 @@ DecoderWeights::DecoderWeights(const Backend& backend, const GgufFile& file, con
     const int64_t query = params.query_width(), kv = params.kv_width();
     embedding = storage.table("token_embd.weight", hidden, params.vocabulary);
     const char* head = params.tied ? "token_embd.weight" : "output.weight";
-    output = params.tied ? embedding : storage.matrix(head, hidden, params.vocabulary);
+    output = params.tied ? embedding : storage.head_matrix(head, hidden, params.vocabulary);
     action_head =
         action_ids.empty() ? nullptr : storage.chosen_rows(head, hidden, params.vocabulary, action_ids);
     output_norm = storage.vector({"output_norm.weight"}, {hidden});

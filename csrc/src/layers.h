@@ -3,6 +3,8 @@
 
 #include <ggml.h>
 
+#include "hyt/product.h"
+
 namespace hyt {
 
 // LayerNorm with weight and bias.
@@ -11,8 +13,9 @@ inline ggml_tensor* layer_norm(ggml_context* context, ggml_tensor* x, ggml_tenso
     return ggml_add(context, ggml_mul(context, ggml_norm(context, x, epsilon), weight), bias);
 }
 
-inline ggml_tensor* linear(ggml_context* context, ggml_tensor* weight, ggml_tensor* bias, ggml_tensor* x) {
-    return ggml_add(context, ggml_mul_mat(context, weight, x), bias);
+inline ggml_tensor* linear(ggml_context* context, const Backend& backend, ggml_tensor* weight,
+                           ggml_tensor* bias, ggml_tensor* x) {
+    return ggml_add(context, ops::matmul(context, backend, weight, x), bias);
 }
 
 }  // namespace hyt

@@ -3,6 +3,7 @@
 
 #include "hyt/backend.h"
 #include "hyt/ops.h"
+#include "ops.h"
 #include "simd.h"
 
 namespace hyt::ops {
@@ -77,23 +78,21 @@ Kernels kernels(Activation kind) {
     return {compute_sum<simd::gelu_tanh>, compute_gated<simd::gelu_tanh>, ggml_gelu};
 }
 
-ggml_tensor* custom(ggml_context* c, ggml_tensor* a, ggml_tensor* b, ggml_custom_op_t kernel) {
-    ggml_tensor* sources[] = {a, b};
-    return ggml_custom_4d(c, GGML_TYPE_F32, a->ne[0], a->ne[1], 1, 1, sources, 2, kernel, GGML_N_TASKS_MAX,
-                          nullptr);
-}
-
 }  // namespace
 
 ggml_tensor* activated_sum(ggml_context* c, const Backend& backend, Activation kind, ggml_tensor* x,
                            ggml_tensor* bias) {
-    if (backend.own_kernels()) return custom(c, x, bias, kernels(kind).sum);
+    if (backend.own_kernels())
+        return custom(c, "activation", GGML_TYPE_F32, x->ne[0], x->ne[1], {x, bias}, kernels(kind).sum,
+                      nullptr);
     return kernels(kind).composed(c, ggml_add(c, x, bias));
 }
 
 ggml_tensor* gated(ggml_context* c, const Backend& backend, Activation kind, ggml_tensor* gate,
                    ggml_tensor* up) {
-    if (backend.own_kernels()) return custom(c, gate, up, kernels(kind).gated);
+    if (backend.own_kernels())
+        return custom(c, "gate", GGML_TYPE_F32, up->ne[0], up->ne[1], {gate, up}, kernels(kind).gated,
+                      nullptr);
     return ggml_mul(c, kernels(kind).composed(c, ggml_cont(c, gate)), up);
 }
 

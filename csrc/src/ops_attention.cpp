@@ -6,6 +6,7 @@
 
 #include "hyt/backend.h"
 #include "hyt/ops.h"
+#include "ops.h"
 #include "simd.h"
 
 namespace hyt::ops {
@@ -241,11 +242,8 @@ ggml_tensor* attention(ggml_context* c, const Backend& backend, ggml_tensor* que
         return ggml_reshape_2d(c, composed(c, query, keys, values, visible, shape), width, columns);
     }
     const int64_t scratch = scratch_for(shape.head_dim, query->ne[2], keys->ne[2]).size() * backend.threads();
-    ggml_tensor* sources[] = {query, keys, values, visible};
-    // ggml hands the address back unchanged; the kernel only reads.
-    void* user = const_cast<AttentionShape*>(&shape);
-    ggml_tensor* all = ggml_custom_4d(c, GGML_TYPE_F32, width * columns + scratch, 1, 1, 1, sources,
-                                      visible ? 4 : 3, compute_attention, GGML_N_TASKS_MAX, user);
+    ggml_tensor* all = custom(c, "attention", GGML_TYPE_F32, width * columns + scratch, 1,
+                              {query, keys, values, visible}, compute_attention, &shape);
     return ggml_view_2d(c, all, width, columns, static_cast<size_t>(width) * sizeof(float), 0);
 }
 

@@ -10,6 +10,8 @@
 #include <set>
 #include <thread>
 
+#include "hyt/strips.h"
+
 namespace hyt {
 
 int physical_cores() {
@@ -32,7 +34,7 @@ int physical_cores() {
 }
 
 SystemInfo system_info() {
-    SystemInfo info{ggml_version(), ggml_commit(), physical_cores(), {}, {}};
+    SystemInfo info{ggml_version(), ggml_commit(), physical_cores(), {}, {}, {}};
     for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
         info.devices.emplace_back(ggml_backend_dev_name(ggml_backend_dev_get(i)));
     }
@@ -42,6 +44,7 @@ SystemInfo system_info() {
          ++f) {
         info.features.emplace_back(f->name, f->value);
     }
+    for (const StripKernels& kernels : strip_kernels()) info.kernels.emplace_back(kernels.name);
     return info;
 }
 

@@ -3,6 +3,7 @@
 
 #include "hyt/error.h"
 #include "hyt/ops.h"
+#include "hyt/product.h"
 #include "layers.h"
 
 namespace hyt {
@@ -58,10 +59,10 @@ void VisionEncoder::build() {
         x = x ? ggml_concat(c, x, features, 0) : features;
     }
     for (size_t i = 0; i + 1 < projector_.size(); ++i) {
-        x = ops::activated_sum(c, backend_, Activation::gelu_erf, ggml_mul_mat(c, projector_[i].weight, x),
-                               projector_[i].bias);
+        x = ops::activated_sum(c, backend_, Activation::gelu_erf,
+                               ops::matmul(c, backend_, projector_[i].weight, x), projector_[i].bias);
     }
-    x = linear(c, projector_.back().weight, projector_.back().bias, x);
+    x = linear(c, backend_, projector_.back().weight, projector_.back().bias, x);
     graph_.expand(ggml_cpy(c, x, tokens_));
 }
 

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "hyt/error.h"
+#include "hyt/product.h"
 #include "layers.h"
 
 namespace hyt {
@@ -116,11 +117,12 @@ ggml_tensor* VisionTower::build(const Graph& graph) {
     if (pre_norm_) x = layer_norm(c, x, pre_norm_, pre_norm_bias_, epsilon);
     for (const Layer& layer : layers_) {
         ggml_tensor* h = attention(c, layer, layer_norm(c, x, layer.norm1, layer.norm1_bias, epsilon));
-        h = linear(c, layer.out, layer.out_bias, h);
+        h = linear(c, backend_, layer.out, layer.out_bias, h);
         x = ggml_add(c, x, layer.scale1 ? ggml_mul(c, h, layer.scale1) : h);
         h = layer_norm(c, x, layer.norm2, layer.norm2_bias, epsilon);
-        h = ops::activated_sum(c, backend_, params_.activation, ggml_mul_mat(c, layer.up, h), layer.up_bias);
-        h = linear(c, layer.down, layer.down_bias, h);
+        h = ops::activated_sum(c, backend_, params_.activation, ops::matmul(c, backend_, layer.up, h),
+                               layer.up_bias);
+        h = linear(c, backend_, layer.down, layer.down_bias, h);
         x = ggml_add(c, x, layer.scale2 ? ggml_mul(c, h, layer.scale2) : h);
     }
     if (sequence_ > patches) {
@@ -134,7 +136,7 @@ ggml_tensor* VisionTower::build(const Graph& graph) {
 
 // Every token sees every token of its own image. x: (hidden, sequence * images).
 ggml_tensor* VisionTower::attention(ggml_context* c, const Layer& layer, ggml_tensor* x) const {
-    ggml_tensor* qkv = linear(c, layer.qkv, layer.qkv_bias, x);  // (3 hidden, sequence * images)
+    ggml_tensor* qkv = linear(c, backend_, layer.qkv, layer.qkv_bias, x);  // (3 hidden, sequence * images)
     const int64_t head_dim = attention_.head_dim;
     ggml_tensor* parts[3];
     for (size_t i = 0; i < 3; ++i) {

@@ -1,6 +1,7 @@
 // Computes a graph operator by operator and shows what goes into the weight matrices.
 #include "hyt/backend.h"
 #include "hyt/error.h"
+#include "hyt/weights.h"
 
 namespace hyt {
 namespace {
@@ -25,6 +26,10 @@ void Backend::compute_watched(ggml_cgraph* graph) {
                             ggml_type_name(input->type));
             }
             watcher_(node->src[0]->name, input);
+        }
+        if (node->op == GGML_OP_CUSTOM && node->src[0] && in_strips(node->src[0])) {
+            throw Error("watched products", "a session without own kernels",
+                        "INT4 products of its own kernels");
         }
         ggml_graph_clear(single);
         ggml_graph_add_node(single, node);

@@ -3,6 +3,7 @@
 
 #include "hyt/error.h"
 #include "hyt/quantize.h"
+#include "hyt/strips.h"
 
 namespace hyt {
 namespace {
@@ -29,7 +30,14 @@ class QuietLog {
     void* user_ = nullptr;
 };
 
+// What ggml leaves to a backend's own use marks a matrix in strips.
+int strips_mark;
+
 }  // namespace
+
+bool in_strips(const ggml_tensor* matrix) {
+    return matrix->extra == &strips_mark;
+}
 
 Weights::Weights(const Backend& backend, const GgufFile& file) : backend_(backend), file_(file) {}
 
@@ -40,11 +48,16 @@ ggml_tensor* Weights::declare(ggml_type type, int64_t columns, int64_t rows, boo
     probe.type = type;
     probe.ne[0] = columns;
     probe.ne[1] = rows;
-    ggml_backend_buffer_type_t where = repack ? backend_.matrix_buffer_type(&probe) : backend_.buffer_type();
-    ggml_context& owner = context(stays(may_stay, pieces) ? nullptr : where);
+    const bool mapped = stays(may_stay, pieces);
+    const bool strips =
+        repack && !mapped && backend_.strips() && type == GGML_TYPE_Q4_0 && rows % kStripRows == 0;
+    ggml_backend_buffer_type_t where =
+        repack && !strips ? backend_.matrix_buffer_type(&probe) : backend_.buffer_type();
+    ggml_context& owner = context(mapped ? nullptr : where);
     ggml_tensor* tensor = rows == 0 ? ggml_new_tensor_1d(&owner, type, columns)
                                     : ggml_new_tensor_2d(&owner, type, columns, rows);
     ggml_set_name(tensor, name.c_str());
+    if (strips) tensor->extra = &strips_mark;
     declared_.push_back({tensor, std::move(pieces), may_stay});
     return tensor;
 }
@@ -99,6 +112,18 @@ ggml_tensor* Weights::matrix(const std::string& name, int64_t columns, int64_t r
     return stacked_matrix({name}, columns, {rows});
 }
 
+// Beside our kernels, what is not in strips lies plain: a single column is read at the speed of memory either
+// way.
+ggml_tensor* Weights::head_matrix(const std::string& name, int64_t columns, int64_t rows) {
+    const GgufTensor& found = weight(name, {columns, rows});
+    return declare(found.type, columns, rows, strips_or_ggml(found.type, rows), {{found.data, found.bytes}},
+                   name, true);
+}
+
+bool Weights::strips_or_ggml(ggml_type type, int64_t rows) const {
+    return !backend_.strips() || (type == GGML_TYPE_Q4_0 && rows % kStripRows == 0);
+}
+
 ggml_tensor* Weights::stacked_matrix(const std::vector<std::string>& names, int64_t columns,
                                      const std::vector<int64_t>& rows) {
     std::vector<Piece> pieces;
@@ -136,7 +161,8 @@ ggml_tensor* Weights::chosen_rows(const std::string& name, int64_t columns, int6
         pieces.push_back({found.data + static_cast<size_t>(id) * row_bytes, row_bytes});
     }
     const auto count = static_cast<int64_t>(ids.size());
-    return declare(found.type, columns, count, true, std::move(pieces), name + ".chosen");
+    return declare(found.type, columns, count, strips_or_ggml(found.type, count), std::move(pieces),
+                   name + ".chosen");
 }
 
 void Weights::load() {
@@ -161,6 +187,10 @@ void Weights::load() {
             ggml_backend_tensor_alloc(mapped_.get(), d.tensor, const_cast<uint8_t*>(d.pieces[0].data));
             continue;
         }
+        if (in_strips(d.tensor)) {
+            pack(d);
+            continue;
+        }
         if (d.pieces.size() == 1) {
             ggml_backend_tensor_set(d.tensor, d.pieces[0].data, 0, d.pieces[0].bytes);
             file_.release(d.pieces[0].data, d.pieces[0].bytes);
@@ -175,6 +205,16 @@ void Weights::load() {
         ggml_backend_tensor_set(d.tensor, joined.data(), 0, joined.size());
     }
     declared_.clear();
+}
+
+void Weights::pack(const Declared& d) const {
+    int64_t row = 0;
+    for (const Piece& piece : d.pieces) {
+        const auto rows = static_cast<int64_t>(piece.bytes / d.tensor->nb[1]);
+        pack_strips(piece.data, d.tensor->ne[0], row, rows, static_cast<uint8_t*>(d.tensor->data));
+        row += rows;
+        file_.release(piece.data, piece.bytes);
+    }
 }
 
 size_t Weights::bytes() const {

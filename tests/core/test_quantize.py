@@ -86,3 +86,4 @@ def test_the_system_is_described() -> None:
     assert isinstance(system["physical_cores"], int)
     assert system["physical_cores"] >= 1
     assert "CPU" in str(system["devices"])
+    assert isinstance(system["kernels"], list)

@@ -229,7 +229,8 @@ def test_by_default_one_core_is_left_to_others(opened: Opened) -> None:
 def test_info_tells_shapes_and_bytes(opened: Opened) -> None:
     info = opened.session(kv_type="f16").info()
     shape = opened.case.shape
-    assert info["backend"] == "CPU"
+    assert info["backend"].startswith("CPU, INT4 by ")
+    assert opened.session(own_kernels=False).info()["backend"] == "CPU"
     assert info["threads"] == 1
     assert info["image_tokens"] == 2 * opened.case.patches
     cells = info["cells"]

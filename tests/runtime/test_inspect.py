@@ -22,6 +22,7 @@ def test_every_section_says_what_the_manifest_holds(tiny_bundle: Path) -> None:
     assert {"open", "the", "drawer"} <= set(shown["policy"]["words"].split())
     assert "<act>" not in shown["policy"]["words"]
     assert "3 layers, 64 wide, 3 heads (1 of keys and values) of 32" in shown["model"]["decoder"]
+    assert any(shown["model"]["INT4 on this CPU"].startswith(who) for who in ("own kernels, ", "ggml: "))
     assert shown["model"]["prefix"] == "bidirectional attention, at most 30 positions"
     assert shown["prompt"]["image"] == "camera 'camera0', uint8 (28, 28, 3) RGB"
     assert shown["state"]["gripper"] == "-1 to 1, 16 bins"

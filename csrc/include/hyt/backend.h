@@ -6,9 +6,13 @@
 #include <ggml-cpu.h>
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
+
+#include "hyt/strips.h"
+#include "hyt/team.h"
 
 namespace hyt {
 
@@ -23,13 +27,16 @@ using Watcher = std::function<void(const std::string& matrix, const ggml_tensor*
 class Backend {
   public:
     // The CPU with `threads` threads (0: all physical cores but one, at most 8), kept for the life of the
-    // backend. `own_kernels` false composes attention and GELU from ggml's operators, as another device
-    // would.
+    // backend. `own_kernels` false composes everything from ggml's operators, as another device would.
     Backend(int threads, bool own_kernels);
 
     int threads() const { return threads_; }
     bool own_kernels() const { return own_kernels_; }
-    std::string name() const { return ggml_backend_name(backend_.get()); }
+    // Our kernels for INT4 matrices; null without own kernels, and on a CPU that has no instructions for
+    // them.
+    const StripKernels* strips() const { return strips_; }
+    // The device, and the instruction set of our INT4 kernels or that there are none.
+    std::string name() const;
     ggml_backend_buffer_type_t buffer_type() const {
         return ggml_backend_get_default_buffer_type(backend_.get());
     }
@@ -38,8 +45,15 @@ class Backend {
     // ggml's repacked layout where it has one for the type and shape, else the plain one.
     ggml_backend_buffer_type_t matrix_buffer_type(const ggml_tensor* matrix) const;
 
-    // Runs the graph to its end. Throws Error when ggml reports a failure.
+    // Runs the graph to its end. One of our operators alone runs on our own threads, without an allocation;
+    // any other is ggml's to run. Throws Error when ggml reports a failure.
     void compute(ggml_cgraph* graph);
+
+    // From now on the time of each of our operators is added up by name; false: no more, and forget it.
+    // Graphs with other operators add theirs up under "ggml".
+    void profile(bool on);
+    // Seconds by name.
+    std::map<std::string, double> profile() const { return seconds_; }
 
     // From now on `watcher` is told of every product, null: no more. A watched graph is computed operator by
     // operator, which is slow: for calibration only.
@@ -47,9 +61,16 @@ class Backend {
 
   private:
     void compute_watched(ggml_cgraph* graph);
+    bool gather(ggml_cgraph* graph);
+    static void run_step(void* self, size_t index, int thread, int threads);
 
     int threads_;
     bool own_kernels_;
+    const StripKernels* strips_;
+    Team team_;
+    std::vector<ggml_tensor*> nodes_;  // of the graph that runs on our threads
+    bool profiling_ = false;
+    std::map<std::string, double> seconds_;
     std::unique_ptr<ggml_threadpool, ThreadpoolDeleter> pool_;
     ggml_backend_ptr backend_;  // destroyed before the pool it uses
     std::vector<ggml_backend_buffer_type_t> extra_types_;

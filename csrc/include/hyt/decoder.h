@@ -7,12 +7,15 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "hyt/action_head.h"
 #include "hyt/decoder_weights.h"
+#include "hyt/fused.h"
 #include "hyt/graph.h"
 #include "hyt/hparams.h"
 #include "hyt/kv_cache.h"
@@ -107,6 +110,22 @@ class Decoder {
     ggml_tensor* finish_layer(const Graph& graph, const DecoderLayer& layer, ggml_tensor* x,
                               ggml_tensor* attended) const;
     void store(const Graph& graph, int64_t layer, const Projections& p, ggml_tensor* cells) const;
+    ggml_tensor* attend_slot(const Graph& graph, Slot slot, int64_t layer, ggml_tensor* query,
+                             ggml_tensor* visible) const;
+
+    // The same graphs from fused operators (decoder_fused.cpp), where all matrices of the layers lie in
+    // strips.
+    struct FusedInputs {
+        ggml_tensor *positions, *cells;  // (n)
+        bool cache_only;                 // of the last layer only keys and values are wanted
+    };
+    using Attend = std::function<ggml_tensor*(int64_t layer, const Projections& p)>;
+    bool can_fuse() const;
+    ggml_tensor* fused_layers(const Graph& graph, ggml_tensor* x, const FusedInputs& in,
+                              const Attend& attend) const;
+    void build_fused(const Graph& graph, Prefill& prefill) const;
+    void build_fused(const Graph& graph, Step& step, Slot slot, Head head) const;
+
     void write_visible(ggml_tensor* visible, int64_t first, int64_t last);
 
     Backend& backend_;
@@ -116,6 +135,7 @@ class Decoder {
     ops::AttentionShape attention_;
     DecoderWeights weights_;
     KvCache cache_;
+    std::optional<fused::Context> fused_;  // empty: graphs are composed from ggml's operators and ops.h
     ggml_tensor* image_tokens_;
     std::map<int64_t, std::unique_ptr<Prefill>> prefills_;  // by length
     std::unique_ptr<Step> steps_[kSlots][kHeads];

@@ -13,6 +13,7 @@ struct SystemInfo {
     int physical_cores;                                         // at least 1
     std::vector<std::string> devices;                           // ggml's device names, e.g. "CPU"
     std::vector<std::pair<std::string, std::string>> features;  // of the CPU backend, e.g. ("AVX2", "1")
+    std::vector<std::string> kernels;  // instruction sets of our INT4 kernels, the one in use first
 };
 
 SystemInfo system_info();

@@ -17,6 +17,9 @@
 
 namespace hyt {
 
+// Whether a loaded matrix lies in strips (strips.h): then only our own products read it.
+bool in_strips(const ggml_tensor* matrix);
+
 class Weights {
   public:
     Weights(const Backend& backend, const GgufFile& file);
@@ -26,6 +29,9 @@ class Weights {
 
     // (columns, rows): left side of a product, in the fastest layout.
     ggml_tensor* matrix(const std::string& name, int64_t columns, int64_t rows);
+
+    // As matrix(), of a matrix that is multiplied with single columns only.
+    ggml_tensor* head_matrix(const std::string& name, int64_t columns, int64_t rows);
 
     // As matrix(), the rows of several tensors one below the other: one product instead of several. All must
     // have one type, or the result is null and nothing is declared.
@@ -39,7 +45,8 @@ class Weights {
     ggml_tensor* array(const std::string& name, const std::vector<int64_t>& shape, int64_t columns,
                        int64_t rows);
 
-    // (columns, ids.size()): the chosen rows of a matrix, bit by bit as they are in the file.
+    // (columns, ids.size()): the chosen rows of a matrix for products with single columns, bit by bit as they
+    // are in the file.
     ggml_tensor* chosen_rows(const std::string& name, int64_t columns, int64_t rows,
                              const std::vector<int32_t>& ids);
 
@@ -66,6 +73,8 @@ class Weights {
     ggml_tensor* declare(ggml_type type, int64_t columns, int64_t rows, bool repack,
                          std::vector<Piece> pieces, const std::string& name, bool may_stay = false);
 
+    bool strips_or_ggml(ggml_type type, int64_t rows) const;
+    void pack(const Declared& declared) const;
     ggml_context& context(ggml_backend_buffer_type_t where);
     bool stays(bool may_stay, const std::vector<Piece>& pieces) const;
 

@@ -1,0 +1,27 @@
+// Products with weight matrices, wherever these lie.
+#pragma once
+
+#include <ggml.h>
+
+#include "hyt/strips.h"
+
+namespace hyt {
+
+class Backend;
+
+namespace ops {
+
+// matrix (columns, rows) times x (columns, n), float32 -> (rows, n) float32.
+ggml_tensor* matmul(ggml_context* c, const Backend& backend, ggml_tensor* matrix, ggml_tensor* x);
+
+// The two halves of it for a matrix in strips: x (columns, n) float32 to bytes (activations of a column, n),
+// laid out in tiles as strips.h says; and the product with those, plus `bias` (rows) where there is one.
+ggml_tensor* quantised(ggml_context* c, const StripKernels& kernels, ggml_tensor* x);
+ggml_tensor* product(ggml_context* c, const StripKernels& kernels, ggml_tensor* matrix, ggml_tensor* x,
+                     ggml_tensor* bias = nullptr);
+
+// matrix (columns, rows) of any weight type, in plain layout, times x (columns) float32 -> (rows).
+ggml_tensor* single_product(ggml_context* c, ggml_tensor* matrix, ggml_tensor* x);
+
+}  // namespace ops
+}  // namespace hyt

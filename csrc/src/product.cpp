@@ -1,0 +1,92 @@
+// Products with matrices in strips, and of single columns with matrices in plain layout.
+#include "hyt/product.h"
+
+#include <ggml-cpu.h>
+
+#include <algorithm>
+
+#include "hyt/backend.h"
+#include "hyt/weights.h"
+#include "ops.h"
+
+namespace hyt::ops {
+namespace {
+
+void compute_quantised(ggml_tensor* out, int thread, int threads, void* user) {
+    const auto& kernels = *static_cast<const StripKernels*>(user);
+    const ggml_tensor* x = out->src[0];
+    const int64_t values = x->ne[0];
+    const auto [first, last] = share(out->ne[1], thread, threads);
+    for (int64_t i = first; i < last; ++i) {
+        const TilePlace place = tile_of(i, out->ne[1], kernels.tile);
+        uint8_t* tile = static_cast<uint8_t*>(out->data) + activations_size(values, place.first);
+        kernels.quantize(column(x, i), values / kBlock, place.width, i - place.first, tile);
+    }
+}
+
+void compute_product(ggml_tensor* out, int thread, int threads, void* user) {
+    const ggml_tensor *matrix = out->src[0], *x = out->src[1], *bias = out->src[2];
+    StripProduct p{};
+    p.weights = static_cast<const uint8_t*>(matrix->data);
+    p.activations = static_cast<const uint8_t*>(x->data);
+    p.bias = bias ? static_cast<const float*>(bias->data) : nullptr;
+    p.out = static_cast<float*>(out->data);
+    p.blocks = matrix->ne[0] / kBlock;
+    p.rows = p.stride = out->ne[0];
+    p.columns = out->ne[1];
+    const auto [first, last] = share(strip_count(p.rows), thread, threads);
+    static_cast<const StripKernels*>(user)->multiply(p, first, last);
+}
+
+// The column in the type that the matrix' rows are multiplied with.
+void compute_converted(ggml_tensor* out, int thread, int, void*) {
+    if (thread > 0) return;
+    const ggml_tensor* x = out->src[0];
+    const ggml_type type = ggml_get_type_traits_cpu(out->src[1]->type)->vec_dot_type;
+    const auto* values = static_cast<const float*>(x->data);
+    if (type == GGML_TYPE_F32) {
+        std::copy_n(values, x->ne[0], static_cast<float*>(out->data));
+    } else {
+        ggml_get_type_traits_cpu(type)->from_float(values, out->data, x->ne[0]);
+    }
+}
+
+void compute_single(ggml_tensor* out, int thread, int threads, void*) {
+    const ggml_tensor *matrix = out->src[0], *x = out->src[1];
+    const auto dot = ggml_get_type_traits_cpu(matrix->type)->vec_dot;
+    const auto* rows = static_cast<const char*>(matrix->data);
+    auto* to = static_cast<float*>(out->data);
+    const auto [first, last] = share(out->ne[0], thread, threads);
+    for (int64_t row = first; row < last; ++row) {
+        const char* at = rows + static_cast<size_t>(row) * matrix->nb[1];
+        dot(static_cast<int>(matrix->ne[0]), to + row, 0, at, 0, x->data, 0, 1);
+    }
+}
+
+}  // namespace
+
+ggml_tensor* matmul(ggml_context* c, const Backend& backend, ggml_tensor* matrix, ggml_tensor* x) {
+    if (!in_strips(matrix)) return ggml_mul_mat(c, matrix, x);
+    return product(c, *backend.strips(), matrix, quantised(c, *backend.strips(), x));
+}
+
+ggml_tensor* quantised(ggml_context* c, const StripKernels& kernels, ggml_tensor* x) {
+    const auto bytes = static_cast<int64_t>(activations_size(x->ne[0], 1));
+    return custom(c, "quantise", GGML_TYPE_I8, bytes, x->ne[1], {x}, compute_quantised, &kernels);
+}
+
+ggml_tensor* product(ggml_context* c, const StripKernels& kernels, ggml_tensor* matrix, ggml_tensor* x,
+                     ggml_tensor* bias) {
+    return custom(c, "product", GGML_TYPE_F32, matrix->ne[1], x->ne[1], {matrix, x, bias}, compute_product,
+                  &kernels);
+}
+
+ggml_tensor* single_product(ggml_context* c, ggml_tensor* matrix, ggml_tensor* x) {
+    const ggml_type type = ggml_get_type_traits_cpu(matrix->type)->vec_dot_type;
+    const auto bytes = static_cast<int64_t>(ggml_row_size(type, x->ne[0]));
+    ggml_tensor* converted =
+        custom(c, "quantise", GGML_TYPE_I8, bytes, 1, {x, matrix}, compute_converted, nullptr);
+    return custom(c, "head", GGML_TYPE_F32, matrix->ne[1], 1, {matrix, converted}, compute_single, nullptr);
+}
+
+}  // namespace hyt::ops

@@ -1,0 +1,162 @@
+// The W4A8 kernels, written once over what an instruction set has to offer.
+//
+// `Set` names vectors of kLanes rows (Ints, Floats) and how they are loaded, multiplied and stored; each
+// instruction set's file compiles these templates with its own flags. Everything here has internal linkage:
+// an inline function compiled for AVX-512 must not be the one that the linker keeps for the rest of the
+// program.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "hyt/strips.h"
+
+namespace {
+
+using hyt::kBlock;
+using hyt::kStripRows;
+
+constexpr int64_t kGroups = 4;        // of a block, 64 bytes each
+constexpr int64_t kChunkBlocks = 32;  // of a pass over columns: a tile's activations stay in the first cache
+constexpr int64_t kPanelStrips = 16;  // of such a pass: their weights and sums stay in the second
+constexpr int64_t kColumnBytes = kBlock + 8;
+
+// A tile's block of activations.
+struct Activations {
+    const int8_t* values;
+    const float* scales;
+    const int32_t* offsets;
+};
+
+inline Activations activations_at(const uint8_t* block, int64_t width) {
+    return {reinterpret_cast<const int8_t*>(block), reinterpret_cast<const float*>(block + width * kBlock),
+            reinterpret_cast<const int32_t*>(block + width * (kBlock + 4))};
+}
+
+// out (rows of kStrips vectors, kWidth) += their weights, over `blocks` blocks, times a tile. Vector i is
+// `lane` and the rows behind it of strip i; strips are `strip_bytes` apart.
+template <typename Set, int kStrips, int kWidth>
+void multiply_tile(const uint8_t* numbers, const uint8_t* scales, int64_t strip_bytes, int64_t blocks,
+                   const uint8_t* tile, float* out, int64_t stride) {
+    typename Set::Floats sums[kWidth][kStrips];
+    for (int j = 0; j < kWidth; ++j) {
+        for (int s = 0; s < kStrips; ++s) sums[j][s] = Set::load(out + j * stride + s * kStripRows);
+    }
+    for (int64_t block = 0; block < blocks; ++block) {
+        typename Set::Ints weights[kStrips][2 * kGroups];
+        typename Set::Floats scale[kStrips];
+        for (int s = 0; s < kStrips; ++s) {
+            for (int64_t g = 0; g < kGroups; ++g)
+                Set::unpack(numbers + s * strip_bytes + g * 4 * kStripRows, weights[s][g],
+                            weights[s][kGroups + g]);
+            scale[s] = Set::load_halves(scales + s * strip_bytes);
+        }
+        const Activations a = activations_at(tile, kWidth);
+        for (int j = 0; j < kWidth; ++j) {
+            typename Set::Ints dots[kStrips];
+            Set::template dots<kStrips>(weights, a.values + j * kBlock, a.offsets[j], dots);
+            for (int s = 0; s < kStrips; ++s) {
+                const typename Set::Floats scaled = Set::multiply(Set::to_floats(dots[s]), scale[s]);
+                sums[j][s] = Set::multiply_add(scaled, a.scales[j], sums[j][s]);
+            }
+        }
+        numbers += kGroups * 4 * kStripRows;
+        scales += 2 * kStripRows;
+        tile += kWidth * kColumnBytes;
+    }
+    for (int j = 0; j < kWidth; ++j) {
+        for (int s = 0; s < kStrips; ++s) Set::store(out + j * stride + s * kStripRows, sums[j][s]);
+    }
+}
+
+template <typename Set, int kStrips, int kWidth = Set::kTile>
+void multiply_strips(const uint8_t* numbers, const uint8_t* scales, int64_t strip_bytes, int64_t blocks,
+                     const uint8_t* tile, int64_t width, float* out, int64_t stride) {
+    if constexpr (kWidth > 1) {
+        if (width < kWidth) {
+            return multiply_strips<Set, kStrips, kWidth - 1>(numbers, scales, strip_bytes, blocks, tile,
+                                                             width, out, stride);
+        }
+    }
+    for (int64_t lane = 0; lane < kStripRows; lane += Set::kLanes) {
+        multiply_tile<Set, kStrips, kWidth>(numbers + lane * 4, scales + lane * 2, strip_bytes, blocks, tile,
+                                            out + lane, stride);
+    }
+}
+
+// Blocks [from, to) of kStrips strips and a tile: sums are taken up where the blocks before left them.
+template <typename Set, int kStrips>
+void accumulate(const hyt::StripProduct& p, int64_t strip, int64_t first, int64_t width, int64_t from,
+                int64_t to) {
+    constexpr int64_t kRows = kStrips * kStripRows;
+    const int64_t strip_bytes = p.blocks * kStripRows * (kBlock / 2 + 2);
+    const uint8_t* numbers = p.weights + strip * strip_bytes;
+    const uint8_t* scales = numbers + p.blocks * kStripRows * (kBlock / 2);
+    numbers += from * kStripRows * (kBlock / 2);
+    scales += from * kStripRows * 2;
+    const uint8_t* tile = p.activations + (first * p.blocks + from * width) * kColumnBytes;
+    const int64_t row = strip * kStripRows, rows = std::min(kRows, p.rows - row);
+    float* out = p.out + first * p.stride + row;
+    float part[Set::kTile * kRows];  // of strips that the matrix does not fill
+    const bool whole = rows == kRows;
+    float* sums = whole ? out : part;
+    const int64_t stride = whole ? p.stride : kRows;
+    for (int64_t j = 0; j < width; ++j) {
+        if (from == 0 && p.bias) std::copy(p.bias + row, p.bias + row + rows, sums + j * stride);
+        if (from == 0 && !p.bias) std::fill(sums + j * stride, sums + j * stride + rows, 0.0f);
+        if (from > 0 && !whole) std::copy(out + j * p.stride, out + j * p.stride + rows, part + j * stride);
+    }
+    multiply_strips<Set, kStrips>(numbers, scales, strip_bytes, to - from, tile, width, sums, stride);
+    for (int64_t j = 0; j < width && !whole; ++j)
+        std::copy(part + j * stride, part + j * stride + rows, out + j * p.stride);
+}
+
+// Blocks [from, to) of kStrips strips and all columns.
+template <typename Set, int kStrips>
+void accumulate_all(const hyt::StripProduct& p, int64_t strip, int64_t from, int64_t to) {
+    for (int64_t column = 0; column < p.columns;) {
+        const int64_t width = hyt::tile_of(column, p.columns, Set::kTile).width;
+        accumulate<Set, kStrips>(p, strip, column, width, from, to);
+        column += width;
+    }
+}
+
+template <typename Set>
+void multiply(const hyt::StripProduct& p, int64_t first, int64_t last) {
+    // A single column reads every weight once: whole strips, in the order in which they lie.
+    const bool single = p.columns == 1;
+    const int64_t chunk = single ? p.blocks : kChunkBlocks, together = single ? 1 : Set::kStrips;
+    for (int64_t panel = first; panel < last; panel += kPanelStrips) {
+        const int64_t panel_end = std::min(last, panel + kPanelStrips);
+        for (int64_t from = 0; from < p.blocks; from += chunk) {
+            const int64_t to = std::min(p.blocks, from + chunk);
+            int64_t strip = panel;
+            for (; together > 1 && strip + together <= panel_end; strip += together)
+                accumulate_all<Set, Set::kStrips>(p, strip, from, to);
+            for (; strip < panel_end; ++strip) accumulate_all<Set, 1>(p, strip, from, to);
+        }
+    }
+}
+
+// As ggml's Q8_0: d = largest / 127, rounded to float16 where it multiplies; values by 127 / largest.
+template <typename Set>
+void quantize(const float* values, int64_t blocks, int64_t width, int64_t at, uint8_t* to) {
+    for (int64_t block = 0; block < blocks; ++block) {
+        const Activations a = activations_at(to, width);
+        auto* out = const_cast<int8_t*>(a.values) + at * kBlock;
+        const float largest = Set::largest_of_block(values);
+        const int32_t sum = Set::quantize_block(values, largest > 0 ? 127.0f / largest : 0.0f, out);
+        const_cast<float*>(a.scales)[at] = Set::through_half(largest / 127.0f);
+        const_cast<int32_t*>(a.offsets)[at] = -8 * sum;
+        values += kBlock;
+        to += width * kColumnBytes;
+    }
+}
+
+template <typename Set>
+hyt::StripKernels kernels_of(const char* name) {
+    return {name, Set::kTile, quantize<Set>, multiply<Set>};
+}
+
+}  // namespace
