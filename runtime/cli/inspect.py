@@ -97,20 +97,17 @@ def _model(manifest: Manifest) -> list[tuple[str, str]]:
             (f"tensors of {name}", ", ".join(f"{count} {type}" for type, count in types.items()))
             for name, types in manifest.quantization.types.items()
         ),
-<<<<<<< HEAD
         *((("onnx graphs", _graphs(manifest.onnx)),) if manifest.onnx else ()),
-=======
         ("INT4 on this CPU", _kernels()),
->>>>>>> 9b78a55 (Multiply INT4 weights with kernels of our own, in fused graphs on threads of our own)
         *(("padded", line) for line in manifest.quantization.padded),
         *(("fallback", line) for line in manifest.quantization.fallbacks),
     ]
 
 
-<<<<<<< HEAD
 def _graphs(graphs: OnnxGraphs) -> str:
     return f"{graphs.variant}, state of {len(graphs.state)} tensors, at most {graphs.cells} positions"
-=======
+
+
 def _kernels() -> str:
     """Who multiplies INT4 matrices here."""
     from hyt.runtime import _core
@@ -118,7 +115,6 @@ def _kernels() -> str:
     kernels = _core.system()["kernels"]
     assert isinstance(kernels, list)
     return f"own kernels, {kernels[0]}" if kernels else "ggml: no instructions for the core's own kernels"
->>>>>>> 9b78a55 (Multiply INT4 weights with kernels of our own, in fused graphs on threads of our own)
 
 
 def _prompt(contract: Contract) -> Iterable[tuple[str, str]]:
