@@ -6,6 +6,7 @@ import io
 import json
 import select
 import socket
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
@@ -45,7 +46,8 @@ HEADERS = {
 }
 
 _BETWEEN = 0.08  # seconds between two looks at the state
-_QUIET = 50  # looks without news before a sign of life
+_SHARE = 0.04  # and for each page that looks on: more pages take no more of the loop's computer
+_QUIET = 4.0  # seconds without news before a sign of life
 _WAITING = 64 * 1024  # bytes of the stream that may wait for a client
 _PATIENCE = 3.0  # seconds a client may take to receive what it is sent
 
@@ -138,31 +140,34 @@ class Handler(BaseHTTPRequestHandler):
         return self._reply(HTTPStatus.OK, "application/json", b'{"done": true}')
 
     def _stream(self) -> None:
+        with self.server.stream() as room:
+            if room:
+                self._send_states()
+            else:
+                self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many pages look on already")
+
+    def _send_states(self) -> None:
         server = self.server
-        if not server.streams.acquire(blocking=False):
-            return self._refuse(HTTPStatus.SERVICE_UNAVAILABLE, "too many pages look on already")
-        try:
-            # A page that does not read is noticed while little waits for it.
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _WAITING)
-            self._head(HTTPStatus.OK, "text/event-stream", None)
-            seen, since, quiet, following = -1, 0, 0, None
-            while True:
-                if seen >= 0 and select.select([self.connection], [], [], _BETWEEN)[0]:
-                    return None  # the page has left: it has nothing more to say here
-                closing = server.closing.is_set()
-                now, text = server.state.now, server.controls.text
-                if now.version != seen or text != following:
-                    data = json.dumps(message(now, text, since), separators=(",", ":"), allow_nan=False)
-                    self.wfile.write(f"data: {data}\n\n".encode())
-                    since = now.periods[-1].number if now.periods else 0
-                    seen, quiet, following = now.version, 0, text
-                elif (quiet := quiet + 1) >= _QUIET:
-                    self.wfile.write(b": still here\n\n")
-                    quiet = 0
-                if closing:
-                    return None
-        finally:
-            server.streams.release()
+        # A page that does not read is noticed while little waits for it.
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _WAITING)
+        self._head(HTTPStatus.OK, "text/event-stream", None)
+        seen, since, following, sent = -1, 0, None, 0.0
+        while True:
+            pause = 0.0 if seen < 0 else max(_BETWEEN, _SHARE * server.streams)
+            if select.select([self.connection], [], [], pause)[0]:
+                return  # the page has left: it has nothing more to say here
+            closing = server.closing.is_set()
+            now, text = server.state.now, server.controls.text
+            if now.version != seen or text != following:
+                data = json.dumps(message(now, text, since), separators=(",", ":"), allow_nan=False)
+                self.wfile.write(f"data: {data}\n\n".encode())
+                since = now.periods[-1].number if now.periods else 0
+                seen, following, sent = now.version, text, time.monotonic()
+            elif time.monotonic() - sent > _QUIET:
+                self.wfile.write(b": still here\n\n")
+                sent = time.monotonic()
+            if closing:
+                return
 
     def _refuse(self, status: HTTPStatus, reason: str) -> None:
         self._reply(status, "application/json", json.dumps({"error": reason}).encode())

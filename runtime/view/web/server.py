@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import ThreadingHTTPServer
 from types import TracebackType
 from typing import Any
@@ -86,8 +88,8 @@ class Server(ThreadingHTTPServer):
         self.guard = Guard(self.address)
         self.pictures = Pictures()
         self.closing = threading.Event()
-        self.streams = threading.BoundedSemaphore(MOST_STREAMS)
-        self._changed = threading.Condition()  # guards the two below
+        self._changed = threading.Condition()  # guards those below
+        self.streams = 0
         self._connections = 0
         self._silent: dict[socket.socket, None] = {}  # those that have not asked yet, the oldest first
 
@@ -125,6 +127,18 @@ class Server(ThreadingHTTPServer):
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Nothing: a browser that has left is no fault of the run, whose terminal this is."""
+
+    @contextmanager
+    def stream(self) -> Iterator[bool]:
+        """A page looks on in the block, if that yields true: there may be too many already."""
+        with self._changed:
+            room = self.streams < MOST_STREAMS
+            self.streams += room
+        try:
+            yield room
+        finally:
+            with self._changed:
+                self.streams -= room
 
     def say_goodbye(self, seconds: float) -> None:
         """Let streams and replies send what they have last, for at most this long."""
