@@ -35,6 +35,7 @@ from hyt.runtime.manifest import (
     Provenance,
     Quantization,
     check_fit,
+    image_tokens_of,
 )
 
 Step = Callable[[str, int, int], None]
@@ -155,7 +156,7 @@ def open_draft(checkpoint_path: str | os.PathLike[str], statement: Statement, bl
     """
     with Checkpoint(checkpoint_path) as checkpoint:
         model = load_model(checkpoint, statement)
-        image_tokens = {camera.name: model.shapes.vision.tokens for camera in model.contract.cameras}
+        image_tokens = image_tokens_of(model.contract, model.shapes.vision)
         try:
             check_fit(model.contract, model.shapes, image_tokens)
         except ValueError as problem:

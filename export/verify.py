@@ -61,7 +61,7 @@ def _act_once(policy: Policy, path: Path) -> dict[str, int]:
 
 def _synthetic_observation(contract: Contract) -> Observation:
     generator = np.random.default_rng(SEED)
-    images = {c.name: generator.integers(0, 256, (c.height, c.width, 3), dtype=np.uint8) for c in contract.cameras}
+    images = {c.name: generator.integers(0, 256, c.shape, dtype=np.uint8) for c in contract.cameras}
     dimensions = contract.state.dimensions if contract.state else ()
     return Observation(images, [(d.low + d.high) / 2 for d in dimensions])
 

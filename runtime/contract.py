@@ -11,7 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from hyt.errors import CheckpointError, HytError
 
@@ -27,11 +35,16 @@ class _Strict(BaseModel):
 
 
 class Camera(_Strict):
-    """One camera: uint8 RGB images of exactly (height, width, 3); pixels are normalised as (x / 255 - mean) / std."""
+    """One camera: uint8 RGB images of exactly (height, width, 3); pixels are normalised as (x / 255 - mean) / std.
+
+    A policy with a memory is shown the newest `frames` images, `frame_stride` decisions apart, the oldest first.
+    """
 
     name: Name
     height: Annotated[int, Field(ge=1, le=4096)]
     width: Annotated[int, Field(ge=1, le=4096)]
+    frames: Annotated[int, Field(ge=1, le=16)] = 1
+    frame_stride: Annotated[int, Field(ge=1, le=64)] = 1
     mean: tuple[Finite, Finite, Finite] = (0.5, 0.5, 0.5)
     std: tuple[Finite, Finite, Finite] = (0.5, 0.5, 0.5)
 
@@ -40,6 +53,18 @@ class Camera(_Strict):
         if min(self.std) <= 0:
             raise ValueError("camera std must be positive")
         return self
+
+    @model_serializer(mode="wrap")
+    def _without_frames(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # Readers that know no frames read whoever needs none.
+        data: dict[str, Any] = serialize(self)
+        return {k: v for k, v in data.items() if not (k in ("frames", "frame_stride") and v == 1)}
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """What an observation holds of it: (height, width, 3), or (frames, height, width, 3) of several."""
+        image = (self.height, self.width, 3)
+        return image if self.frames == 1 else (self.frames, *image)
 
 
 class StateDimension(_Strict):
@@ -66,7 +91,7 @@ class State(_Strict):
 
 
 class ImageSegment(_Strict):
-    """The image tokens of one camera."""
+    """The image tokens of one camera, those of its oldest frame first."""
 
     kind: Literal["image"] = "image"
     camera: Name
@@ -295,6 +320,17 @@ class Contract(_Strict):
                 f"contract {self.name!r}", expected="tags for act, think and follow", received=", ".join(tags.named())
             )
         return Hybrid(tags.act, tags.think, tags.follow, thought.end_id, thought.max_tokens)
+
+    @property
+    def image_count(self) -> int:
+        """Images of an observation: all frames of all cameras."""
+        return sum(camera.frames for camera in self.cameras)
+
+    def frames(self) -> list[tuple[str, int]]:
+        """The images in the order of the prompt: camera and frame, 0 being the oldest."""
+        count = {camera.name: camera.frames for camera in self.cameras}
+        used = [segment.camera for segment in self.prompt if isinstance(segment, ImageSegment)]
+        return [(name, frame) for name in used for frame in range(count[name])]
 
     def text_segment(self) -> TextSegment:
         """The prompt's one text segment."""

@@ -47,7 +47,7 @@ def cost_of(bundle: Bundle, prefix: int) -> Cost:
         weight_bytes=layers + embedding + sum(heads.values()) + sum(_tensor_bytes(bundle.vision).values()),
         action_pass_bytes=layers + head,
         thought_token_bytes=layers + embedding,
-        vision_flops=len(contract.cameras) * _vision_flops(shapes.vision),
+        vision_flops=contract.image_count * _vision_flops(shapes.vision),
         prefill_flops=_prefill_flops(shapes.text, prefix),
     )
 

@@ -9,6 +9,7 @@ from contextlib import suppress
 
 from hyt.errors import LinkError
 from hyt.runtime.controls import Controls
+from hyt.runtime.frames import FrameHistory
 from hyt.runtime.listener import Decision, EpisodeResult, Listener
 from hyt.runtime.observation import Observation
 from hyt.runtime.policy import Policy
@@ -87,12 +88,13 @@ class _Run:
         self._pace = Pace(robot, self._steps)
         self._thinker = Thinker(policy, schedule.thinking, listeners, lambda: controls.stopped)
         self._latencies: defaultdict[str, list[float]] = defaultdict(list)
+        self._history = FrameHistory(policy.contract)
 
     def prepare(self, modality: Modality) -> None:
         """Play some turns without sending, before the robot is armed, where its time does not wait."""
         for _ in range(0 if self._robot.stepped else REHEARSALS):
             began = time.monotonic()
-            observation = self._robot.observe()
+            observation = self._history.add(self._robot.observe())
             self._asker.ask(observation)
             self._pace.rehearse(time.monotonic() - began)
             self._thinker.rehearse(observation)
@@ -100,6 +102,7 @@ class _Run:
     def episode(self, seed: int, instruction: str, max_decisions: int) -> EpisodeResult:
         """The episode from its start, where the robot stands armed."""
         robot, controls = self._robot, self._controls
+        self._history.reset()
         for listener in self._listeners:
             listener.episode_started(seed, instruction)
         began = time.monotonic()
@@ -139,7 +142,7 @@ class _Run:
         if robot.done or self._controls.stopped:
             return None
         tick = robot.tick()
-        observation = robot.observe()
+        observation = self._history.add(robot.observe())
         if robot.done:
             return None
         observed = time.monotonic()

@@ -259,6 +259,11 @@ def answer_positions(contract: Contract, image_tokens: Mapping[str, int]) -> int
     return prefix + 1 + thought + contract.action.size
 
 
+def image_tokens_of(contract: Contract, vision: VisionShapes) -> dict[str, int]:
+    """Image tokens of each camera, of all its frames."""
+    return {camera.name: camera.frames * vision.tokens for camera in contract.cameras}
+
+
 def check_fit(contract: Contract, shapes: Shapes, image_tokens: Mapping[str, int]) -> None:
     """Raise ValueError where a contract and a model do not fit: vocabulary, image sizes, normalisation, context."""
     text, vision = shapes.text, shapes.vision
@@ -274,8 +279,8 @@ def check_fit(contract: Contract, shapes: Shapes, image_tokens: Mapping[str, int
             )
         if camera.mean != vision.image_mean or camera.std != vision.image_std:
             raise ValueError(f"camera {camera.name!r}: mean and std are not the model's")
-    if dict(image_tokens) != {camera.name: vision.tokens for camera in contract.cameras}:
-        raise ValueError(f"image_tokens must give {vision.tokens} tokens for each camera and no other")
+    if dict(image_tokens) != image_tokens_of(contract, vision):
+        raise ValueError(f"image_tokens must give {vision.tokens} tokens for each frame of each camera and no other")
     positions = answer_positions(contract, image_tokens)
     if positions > text.context_length:
         raise ValueError(f"prompt, thought and action take {positions} positions, the model has {text.context_length}")

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class Observation:
     """One moment as the robot sees it. It owns read-only copies, so a camera may reuse its buffer at once.
 
-    images: camera name -> uint8 (height, width, 3), RGB, in the order and size the policy's contract names.
+    images: camera name -> uint8 (height, width, 3), RGB, in the order and size the policy's contract names; of a camera
+            with several frames uint8 (frames, height, width, 3), the oldest first.
     state:  float32 (n,), in the units of the contract; empty when the policy has no state.
     frame_ages: camera name -> seconds between its image was taken and this observation; empty where nobody measures it.
 
@@ -52,8 +53,6 @@ class Observation:
 
 def check_observation(observation: Observation, contract: Contract) -> list[NDArray[np.uint8]]:
     """The images in the order of the prompt; raises InputError where the observation does not fit the contract."""
-    from hyt.runtime.contract import ImageSegment
-
     if not isinstance(observation, Observation):
         raise InputError("observation", expected="a hyt.Observation", received=type(observation).__name__)
     cameras = {camera.name: camera for camera in contract.cameras}
@@ -70,15 +69,19 @@ def check_observation(observation: Observation, contract: Contract) -> list[NDAr
         )
     for name, camera in cameras.items():
         shape = observation.images[name].shape
-        if shape != (camera.height, camera.width, 3):
+        if shape != camera.shape:
             raise InputError(
                 f"camera {name!r}: image shape",
-                expected=f"({camera.height}, {camera.width}, 3)",
+                expected=str(camera.shape),
                 received=str(shape),
                 remedy="resize or crop it as in training",
             )
     _check_state_length(observation.state, contract)
-    return [observation.images[s.camera] for s in contract.prompt if isinstance(s, ImageSegment)]
+    return [_frame(observation.images[name], frame) for name, frame in contract.frames()]
+
+
+def _frame(image: NDArray[np.uint8], frame: int) -> NDArray[np.uint8]:
+    return image if image.ndim == 3 else np.asarray(image[frame])
 
 
 def _check_state_length(state: NDArray[np.float32], contract: Contract) -> None:
@@ -97,7 +100,7 @@ def _image(name: str, image: Any) -> NDArray[np.uint8]:
             expected="uint8 from 0 to 255",
             received=str(dtype) if dtype is not None else type(image).__name__,
         )
-    if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+    if image.ndim not in (3, 4) or image.shape[-1] != 3 or 0 in image.shape:
         raise InputError(f"camera {name!r}: image shape", expected="(height, width, 3), RGB", received=str(image.shape))
     copy = np.array(image, dtype=np.uint8, order="C")
     copy.setflags(write=False)
@@ -129,6 +132,6 @@ def _names(names: Sequence[str]) -> str:
 def random_observation(contract: Contract, seed: int) -> Observation:
     """Noise of the contract's shapes; the time of an answer does not depend on what it is about."""
     random = np.random.default_rng(seed)
-    images = {c.name: random.integers(0, 256, (c.height, c.width, 3), dtype=np.uint8) for c in contract.cameras}
+    images = {c.name: random.integers(0, 256, c.shape, dtype=np.uint8) for c in contract.cameras}
     dimensions = contract.state.dimensions if contract.state else ()
     return Observation(images, [random.uniform(d.low, d.high) for d in dimensions])

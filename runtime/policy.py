@@ -179,7 +179,7 @@ class Policy:
 
         The instruction is kept; an open thought is lost.
         """
-        images = {c.name: np.zeros((c.height, c.width, 3), np.uint8) for c in self.contract.cameras}
+        images = {c.name: np.zeros(c.shape, np.uint8) for c in self.contract.cameras}
         state = self.contract.state
         blank = Observation(images, [0.0] * (0 if state is None else len(state.dimensions)))
         tags = self.contract.modalities

@@ -30,6 +30,7 @@ class Prompt:
         self._contract = contract
         self._tokenizer = tokenizer
         self._segment = contract.text_segment()
+        self._frames = {camera.name: camera.frames for camera in contract.cameras}
         added = tokenizer.get_added_tokens_decoder()
         self._control = {*contract.action.token_ids, *(id for id, token in added.items() if token.special)}
         tags = contract.modalities.named()
@@ -93,8 +94,9 @@ class Prompt:
         images = 0
         for segment in self._contract.prompt:
             if isinstance(segment, ImageSegment):
-                layout.append(-1 - images)
-                images += 1
+                count = self._frames[segment.camera]
+                layout.extend(-1 - image for image in range(images, images + count))
+                images += count
             elif isinstance(segment, TokenSegment):
                 layout.append(segment.id)
             elif isinstance(segment, StateSegment):

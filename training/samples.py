@@ -111,6 +111,9 @@ def camera_images(contract: Contract, decision: Decision, where: str) -> npt.NDA
     for camera in contract.cameras:
         image = decision.images.get(camera.name)
         expected = (camera.height, camera.width, 3)
+        if camera.frames > 1:
+            subject = f"{where}: camera {camera.name!r}"
+            raise InputError(subject, expected="one frame: training shows no past images", received=str(camera.frames))
         if image is None or image.shape != expected or image.dtype != np.uint8:
             received = f"cameras {sorted(decision.images)}" if image is None else f"{image.dtype} {image.shape}"
             raise InputError(

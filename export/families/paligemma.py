@@ -25,7 +25,7 @@ from hyt.export.families.siglip import SiglipConfig, encoder_plans
 from hyt.export.families.vision import camera_normalisation, projector_plans
 from hyt.export.statement import Statement, own_contract
 from hyt.runtime.contract import Contract
-from hyt.runtime.manifest import Shapes, answer_positions
+from hyt.runtime.manifest import Shapes, answer_positions, image_tokens_of
 
 # transformers' older names of the parts of an image-and-text model.
 LEGACY = (
@@ -79,7 +79,7 @@ class PaliGemma:
 
 def _check_window(checkpoint: Checkpoint, contract: Contract, shapes: Shapes) -> None:
     """transformers applies no sliding window to a bidirectional prefix: a longer answer would have no reference."""
-    tokens = {camera.name: shapes.vision.tokens for camera in contract.cameras}
+    tokens = image_tokens_of(contract, shapes.vision)
     positions, window = answer_positions(contract, tokens), shapes.text.sliding_window
     if window is not None and window < positions:
         raise CheckpointError(

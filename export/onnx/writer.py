@@ -51,7 +51,7 @@ def write_onnx(
             "decoder": layers("decoder", language),
             "output": layers("output", language),
         }
-        add_vision(graphs["vision"], shapes.vision, len(contract.cameras))
+        add_vision(graphs["vision"], shapes.vision, contract.image_count)
         add_embed(graphs["embed"], shapes.text)
         full = continuous or shapes.text.prefix_attention == "bidirectional"
         add_decoder(graphs["decoder"], shapes.text, cells, contract.action.token_ids, full)

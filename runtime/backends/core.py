@@ -64,7 +64,7 @@ class CoreBackend:
                 str(bundle.vision),
                 threads=threads,
                 vocab_size=contract.vocab_size,
-                image_count=len(contract.cameras),
+                image_count=contract.image_count,
                 max_text_tokens=contract.max_text_positions(),
                 max_thought_tokens=0 if thought is None else thought.max_tokens,
                 action_tokens=action.tokens,

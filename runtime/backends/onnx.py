@@ -74,7 +74,7 @@ class OnnxBackend:
         self._contract, self._sessions = contract, sessions
         action = contract.action
         paths = bundle.onnx
-        self._vision = Vision(sessions, paths["vision"], len(contract.cameras))
+        self._vision = Vision(sessions, paths["vision"], contract.image_count)
         source = str(paths["decoder"])
         self._decoder = Decoder(
             sessions.open(paths["decoder"], spinning=True), sessions, graphs, source, len(action.token_ids)

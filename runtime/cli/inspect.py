@@ -122,7 +122,8 @@ def _prompt(contract: Contract) -> Iterable[tuple[str, str]]:
     for segment in contract.prompt:
         if isinstance(segment, ImageSegment):
             camera = cameras[segment.camera]
-            yield "image", f"camera {camera.name!r}, uint8 ({camera.height}, {camera.width}, 3) RGB"
+            apart = f", oldest first, every {camera.frame_stride} decisions" if camera.frames > 1 else ""
+            yield "image", f"camera {camera.name!r}, uint8 {camera.shape} RGB{apart}"
         elif isinstance(segment, TextSegment):
             yield "text", f"instruction or sub-instruction, at most {segment.max_tokens} tokens{_template(segment)}"
         elif isinstance(segment, StateSegment):

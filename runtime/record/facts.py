@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 from types import MappingProxyType
 from typing import Any
 
+from hyt.errors import InputError
 from hyt.runtime.bundle import describe_file
 from hyt.runtime.manifest import MANIFEST_NAME
 from hyt.runtime.policy import Policy
@@ -29,6 +30,10 @@ class Facts:
         machine: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         manifest, contract = policy.bundle.manifest, policy.contract
+        if camera := next((camera for camera in contract.cameras if camera.frames > 1), None):
+            raise InputError(
+                f"recording: camera {camera.name!r}", expected="one frame a decision", received=f"{camera.frames}"
+            )
         self._bundle = RecordedBundle(
             path=str(policy.bundle.path.resolve()),
             name=manifest.name,
