@@ -248,8 +248,8 @@ class SimulatedRobot:
         return sub_instruction(self.arm) if self.arm.task.has_phases else None
 
     def counters(self) -> Mapping[str, int]:
-        """The firmware's counts as it told them last; its ticks since the robot was opened."""
-        counters = (self._link.latest or self._telemetry).counters
+        """The firmware's counts as it told them last; ticks since the robot was opened; what the wire cost us."""
+        counters, host = (self._link.latest or self._telemetry).counters, self._link.statistics
         rejected = ("bad_framing", "bad_crc", "bad_version", "bad_message", "old_session")
         return {
             "ticks": self._tick - self._first_tick,
@@ -258,6 +258,8 @@ class SimulatedRobot:
             "rejected_chunks": counters["chunks_rejected"],
             "limited_ticks": counters["limited_ticks"],
             "lost_ticks": counters["lost_ticks"],
+            "resent_frames": host.resent,
+            "lost_frames": host.lost,
         }
 
     def close(self) -> None:

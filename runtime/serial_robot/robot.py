@@ -206,8 +206,8 @@ class SerialRobot:
         return None
 
     def counters(self) -> Mapping[str, int]:
-        """The firmware's counts as it told them last; its ticks since the robot was opened."""
-        counters = (self._link.latest or self._telemetry).counters
+        """The firmware's counts as it told them last; ticks since the robot was opened; what the wire cost us."""
+        counters, host = (self._link.latest or self._telemetry).counters, self._link.statistics
         rejected = ("bad_framing", "bad_crc", "bad_version", "bad_message", "old_session")
         return {
             "ticks": self.tick() - self._first_tick,
@@ -216,6 +216,8 @@ class SerialRobot:
             "rejected_chunks": counters["chunks_rejected"],
             "limited_ticks": counters["limited_ticks"],
             "lost_ticks": counters["lost_ticks"],
+            "resent_frames": host.resent,
+            "lost_frames": host.lost,
             "clipped_setpoints": self._planner.clipped,
         }
 

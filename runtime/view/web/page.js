@@ -3,7 +3,7 @@
 
 const KEPT = 240; // periods
 const [NUMBER, EPISODE, ACT, BEFORE, BESIDE, LENGTH, MARGIN, LATE, VALUES] = Array(9).keys();
-const TROUBLE = ["rejected_frames", "rejected_chunks", "lost_ticks", "late_chunks", "clipped_setpoints"];
+const TROUBLE = ["rejected_frames", "rejected_chunks", "lost_ticks", "resent_frames", "lost_frames", "late_chunks", "clipped_setpoints"];
 const token = document.querySelector('meta[name="hyt-token"]').content;
 const colours = {};
 let periods = [];

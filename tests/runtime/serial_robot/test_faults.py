@@ -79,7 +79,7 @@ def stopped_within_limits(folder: Path, seconds: float = 10.0) -> Trip:
 def test_under_twenty_percent_damage_a_drive_ends_safely(gantry: Any, tmp_path: Path, seed: int) -> None:
     firmware = gantry()
     of = contract(dimensions=ABSOLUTE)
-    done, reason = 0, ""
+    done, reason, counters = 0, "", dict[str, int]()
     with Proxy(firmware.port, seed=seed, damage=0.2) as wire:
         rewire(tmp_path, wire.near)
         try:
@@ -90,12 +90,14 @@ def test_under_twenty_percent_damage_a_drive_ends_safely(gantry: Any, tmp_path: 
                     robot.execute(chunk_of(of, [[0.05 * (index % 2), 0.6, 0.2, 1.0]]))
                     done += 1
             finally:
+                counters = dict(robot.counters())
                 robot.close()
         except HytError as problem:
             reason = str(problem)
         assert sum(count for fault, count in wire.to_firmware.done.items() if fault != "none") > 0
     assert done == 12 or reason
     assert "\n" not in reason
+    assert done == 0 or counters["resent_frames"] + counters["lost_frames"] > 0
     stopped_within_limits(tmp_path)
 
 
