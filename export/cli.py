@@ -24,6 +24,7 @@ from hyt.export.memory import Peak, watched_memory
 from hyt.export.onnx import VARIANTS
 from hyt.export.parity import parity_table
 from hyt.export.quantization import HEAD_REQUESTS, METHODS, REQUESTS, Method
+from hyt.export.quantization.mixed import Budget
 from hyt.export.report import Report, megabytes
 from hyt.export.signing import SigningKey
 from hyt.export.statement import Statement
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             report = export_bundle(
                 options.checkpoint,
                 options.output,
-                quantization=options.quantization,
+                quantization=_quantization(options),
                 embedding_type=options.embedding_type,
                 output_type=options.output_type,
                 head_quantization=options.head_quantization,
@@ -93,8 +94,15 @@ def _parser() -> argparse.ArgumentParser:
         help="directory with config.json, safetensors, tokenizer.json and hyt.json or norm_stats",
     )
     parser.add_argument("-o", "--output", type=Path, metavar="NAME.hyt", help="bundle to write")
+    parser.add_argument("--quantization", choices=REQUESTS, help="type of the linear matrices (default: q4_0)")
     parser.add_argument(
-        "--quantization", choices=REQUESTS, default="q4_0", help="type of the linear matrices (default: %(default)s)"
+        "--size",
+        type=int,
+        metavar="BYTES",
+        help="choose each matrix' type so that all tensors take no more (needs --calibration)",
+    )
+    parser.add_argument(
+        "--bits-per-weight", type=float, metavar="BITS", help="the same, by what a weight takes on average"
     )
     parser.add_argument(
         "--embedding-type",
@@ -195,6 +203,17 @@ def _units(text: str) -> tuple[str, str]:
 def _list_families() -> None:
     for family in FAMILIES:
         print(f"{family.name:<12} {family.description}")
+
+
+def _quantization(options: argparse.Namespace) -> str | Budget:
+    """A type, or the budget that takes its place; raises InputError for both."""
+    if options.size is None and options.bits_per_weight is None:
+        return str(options.quantization or "q4_0")
+    if options.quantization is not None:
+        raise InputError(
+            "--quantization", expected="none beside --size or --bits-per-weight", received=options.quantization
+        )
+    return Budget(options.size, options.bits_per_weight)
 
 
 def _calibration(options: argparse.Namespace) -> CalibrationRequest | None:

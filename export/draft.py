@@ -22,6 +22,7 @@ from hyt.export.gguf_writer import RounderFor, Source, plainly, write_gguf
 from hyt.export.head import ARCHITECTURE, Heads
 from hyt.export.padding import Padding, pad_feed_forward
 from hyt.export.quantization import ErrorSum, Request, TypeChoice, choose_head_types, choose_types
+from hyt.export.quantization.types import MIXED
 from hyt.export.statement import Statement
 from hyt.export.tokenizer_check import check_tokenizer
 from hyt.export.version import TOOL, tool_version
@@ -91,14 +92,18 @@ class Draft:
         return [file for file in files if file.plans]
 
     def choose(self, request: Request) -> dict[str, TypeChoice]:
-        """The type of every tensor by its GGUF name; raises InputError where the model lacks what is asked for."""
+        """The type of every tensor by its GGUF name, under a budget only of the heads.
+
+        Raises InputError where the model lacks what is asked for.
+        """
         if request.head != "f32" and not self.heads.plans:
             raise InputError("head quantization", expected="f32, as there is no head", received=request.head)
         if request.output is not None and self.model.shapes.text.tied_embeddings:
             raise InputError(
                 "output type", expected="none: the embedding is the output matrix too", received=request.output
             )
-        return choose_types(self.plans, request) | choose_head_types(self.heads.plans, request)
+        own = {} if request.linear == MIXED else choose_types(self.plans, request)
+        return own | choose_head_types(self.heads.plans, request)
 
     def write(
         self,

@@ -21,8 +21,12 @@ from hyt.export.gguf_writer import plainly
 from hyt.export.onnx import VARIANTS
 from hyt.export.parity import Parity
 from hyt.export.quantization import Method, Request, block_size
+from hyt.export.quantization.gptq import TYPE as GPTQ_TYPE
+from hyt.export.quantization.mixed import Budget
+from hyt.export.quantization.types import MIXED
 from hyt.export.reference import Reference
 from hyt.export.report import Report
+from hyt.export.sensitivity import choose_mixed
 from hyt.export.signing import SigningKey
 from hyt.export.statement import Statement
 from hyt.export.verify import verify_bundle
@@ -33,6 +37,8 @@ from hyt.runtime.contract import Contract
 from hyt.runtime.manifest import REPORT_NAME, OnnxGraphs, Quantization, Shapes
 
 NOTHING_STATED = Statement()
+MIXED_BLOCK = 32
+"""To this narrow layers are padded under a budget: the smallest block that all its types but f16 divide into."""
 GraphWriter = Callable[[Path, Shapes, Contract, dict[str, int]], tuple[OnnxGraphs, list[str]]]
 
 
@@ -40,7 +46,7 @@ def export_bundle(
     checkpoint_path: str | os.PathLike[str],
     output: str | os.PathLike[str],
     *,
-    quantization: str = "q4_0",
+    quantization: str | Budget = "q4_0",
     embedding_type: str | None = None,
     output_type: str | None = None,
     head_quantization: str = "f32",
@@ -56,29 +62,33 @@ def export_bundle(
     """Write the bundle `output` from a checkpoint directory; nothing is seen at `output` before all has succeeded.
 
     quantization, embedding_type, output_type, head_quantization: what its tensors are asked to be, see `Request`; what
-    the model has not is refused. calibration: round by what goes into the matrices, and compare with the float policy.
-    closed_loop: a result of `hyt-train evaluate --json` about this very bundle, for its report. statement: what the
-    checkpoint leaves open; onnx: one of VARIANTS, to write ONNX graphs of the same weights too; signing_key: signs the
-    manifest; threads: 0 takes the processors this process may use.
+    the model has not is refused. A Budget in place of a quantization has each matrix' type chosen. calibration: round
+    by what goes into the matrices, and compare with the float policy. closed_loop: a result of `hyt-train evaluate
+    --json` about this very bundle, for its report. statement: what the checkpoint leaves open; onnx: one of VARIANTS,
+    to write ONNX graphs of the same weights too; signing_key: signs the manifest; threads: 0 takes the processors this
+    process may use.
 
     Raises CheckpointError, OutputExistsError, DatasetError, BundleError when the written bundle does not act or agrees
     too little with the float policy, InputError for an unknown quantization, and MissingDependencyError without the
     package onnx where graphs are asked for, or without pyarrow where a data set is.
     """
-    request = Request(quantization, embedding_type, output_type, head_quantization)
+    budget = quantization if isinstance(quantization, Budget) else None
+    asked = MIXED if isinstance(quantization, Budget) else quantization
+    request = Request(asked, embedding_type, output_type, head_quantization)
     target = Path(output)
     check_target(target, force=force)
     write_graphs = _graph_writer(onnx)
-    block = block_size(quantization)
+    _check_calibration(request, budget, calibration)
+    block = MIXED_BLOCK if budget else block_size(asked)
     with open_draft(checkpoint_path, statement, block) as draft, ExitStack() as stack:
         model = draft.model
         choices, files = draft.choose(request), draft.files(request)
         method: Method = "plain" if calibration is None else calibration.method
         report = Report(
-            command=_command(request, calibration, closed_loop, statement, onnx),
+            command=_command(request, budget, calibration, closed_loop, statement, onnx),
             name=model.contract.name,
             family=model.family,
-            quantization=quantization,
+            quantization=asked,
             method=method,
             padded=list(draft.padded),
             notes=list(model.notes),
@@ -91,7 +101,11 @@ def export_bundle(
             scratch = stack.enter_context(scratch_directory(target))
             reference = Reference(draft, scratch, samples, threads, on_step)
         with write_bundle(target, force=force) as fresh:
-            with nullcontext(plainly) if reference is None else reference.rounders(method, choices) as rounder_for:
+            with nullcontext(plainly) if reference is None else reference.rounders(method) as rounder_for:
+                if reference is not None and budget is not None:
+                    mixed, options = choose_mixed(reference, budget, request, rounder_for)
+                    choices |= mixed
+                    report.options = options
                 errors = draft.write(fresh, files, choices, threads, rounder_for=rounder_for, on_step=on_step)
             for file in files:
                 report.add_file(file.name, file.plans, choices, errors)
@@ -100,7 +114,7 @@ def export_bundle(
                 graphs, notes = write_graphs(fresh, model.shapes, model.contract, draft.image_tokens)
                 report.notes += notes
             record = Quantization(
-                requested=quantization,
+                requested=asked,
                 types=count_types(files, choices),
                 padded=tuple(report.padded_lines()),
                 fallbacks=tuple(report.fallback_lines()),
@@ -138,12 +152,15 @@ def _graph_writer(variant: str | None) -> GraphWriter | None:
 
 def _command(
     request: Request,
+    budget: Budget | None,
     calibration: CalibrationRequest | None,
     closed_loop: Path | None,
     statement: Statement,
     onnx: str | None,
 ) -> str:
-    options = request.options()
+    options = request.options() if budget is None else request.options() | budget.options()
+    if budget is not None:
+        del options["--quantization"]
     if calibration is not None:
         options |= calibration.options()
     if closed_loop is not None:
@@ -154,6 +171,16 @@ def _command(
     return f"{TOOL} CHECKPOINT -o NAME.hyt " + " ".join(
         f"{option} {value}".strip() for option, value in options.items()
     )
+
+
+def _check_calibration(request: Request, budget: Budget | None, calibration: CalibrationRequest | None) -> None:
+    """Raise InputError for a quantisation that a calibration is needed for, or that its method is not made for."""
+    if request.linear == MIXED and budget is None:
+        raise InputError("quantization", expected="a Budget where types are mixed", received=repr(MIXED))
+    if budget is not None and calibration is None:
+        raise InputError("budget", expected="a calibration, which tells what each type costs", received="none")
+    if calibration is not None and calibration.method == "gptq" and request.linear not in (GPTQ_TYPE, MIXED):
+        raise InputError("method gptq", expected=f"quantization {GPTQ_TYPE} or a budget", received=request.linear)
 
 
 def _check_judged(calibration: CalibrationRequest, draft: Draft) -> None:

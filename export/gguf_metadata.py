@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from gguf import GGML_QUANT_VERSION, GGUFWriter, LlamaFileType
 
+from hyt.export.quantization.types import MIXED
 from hyt.runtime.manifest import TextShapes, TowerShapes, VisionShapes
 
 PROJECTORS = ("linear", "mlp", "fused")  # by the number of widths inside
@@ -26,6 +27,7 @@ _FILE_TYPES = {
     "q4_0": LlamaFileType.MOSTLY_Q4_0,
     "iq4_nl": LlamaFileType.MOSTLY_IQ4_NL,
     "iq4_xs": LlamaFileType.MOSTLY_IQ4_XS,
+    MIXED: LlamaFileType.GUESSED,
 }
 
 

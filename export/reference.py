@@ -6,17 +6,17 @@ It stands as a bundle of its own in a scratch folder while the export lasts, and
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from hyt.export.calibration import Calibration
 from hyt.export.draft import Draft, Step, count_types
-from hyt.export.families import TensorPlan
 from hyt.export.gguf_writer import RounderFor, plainly
 from hyt.export.inputs import GRAM_BYTES, Inputs
 from hyt.export.parity import Answers, Parity, ask, compare
-from hyt.export.quantization import Method, Request, TypeChoice, method_of, rounder_for
+from hyt.export.quantization import Method, Request, method_of, rounder_for
+from hyt.export.quantization.gptq import TYPE as GPTQ_TYPE
 from hyt.runtime.backends.core import CoreBackend
 from hyt.runtime.bundle import open_bundle
 from hyt.runtime.bundle_writer import write_manifest
@@ -35,9 +35,8 @@ class Reference:
     def __init__(
         self, draft: Draft, folder: Path, calibration: Calibration, threads: int, on_step: Step | None = None
     ) -> None:
-        self._draft = draft
-        self._folder = folder
-        self._calibration = calibration
+        self.draft = draft
+        self.calibration = calibration
         self._threads = threads
         self._on_step = on_step
         self._answers: Answers | None = None
@@ -48,39 +47,36 @@ class Reference:
         draft.write(folder, files, choices, threads, on_step=on_step)
         quantization = Quantization(requested=self.type, types=count_types(files, choices))
         write_manifest(folder, draft.manifest(folder, quantization, "the float reference of an export"))
+        self.bundle = open_bundle(folder)
 
     @contextmanager
-    def rounders(self, method: Method, choices: Mapping[str, TypeChoice]) -> Iterator[RounderFor]:
-        """Gives, while the block runs, the rounder of each tensor to its chosen type, for `Draft.write`."""
+    def rounders(self, method: Method) -> Iterator[RounderFor]:
+        """Gives, while the block runs, the rounder of each tensor to a type, for `Draft.write`."""
         if method == "plain":
             yield plainly
             return
-
-        def own(plan: TensorPlan) -> Method:
-            return method_of(plan, choices[plan.name].type, method)
-
-        backend = self._open(own_kernels=False)  # which tells of every product
+        backend = self.open(own_kernels=False)  # which tells of every product
         with Policy(backend.bundle, backend) as policy:
             inputs = Inputs(
                 policy,
                 backend,
-                self._calibration.fit,
-                [plan for plan in self._draft.plans if own(plan) != "plain"],
-                gram=lambda plan: own(plan) == "gptq",
+                self.calibration.fit,
+                [plan for plan in self.draft.plans if method_of(plan, GPTQ_TYPE, method) != "plain"],
+                gram=lambda plan: method_of(plan, GPTQ_TYPE, method) == "gptq",
                 memory=GRAM_BYTES,
-                on_sample=self._counter("calibrating", len(self._calibration.fit)),
+                on_sample=self.counter("calibrating", len(self.calibration.fit)),
             )
             yield lambda plan, type: rounder_for(plan, type, method, inputs)
 
     def judge(self, path: Path, backend: str) -> Parity:
         """Compare the bundle in `path`, run by one of our backends, on the held-out samples."""
-        samples = self._calibration.held_out
+        samples = self.calibration.held_out
         if self._answers is None:
-            core = self._open()
+            core = self.open()
             with Policy(core.bundle, core) as reference:
-                on_sample = self._counter(f"answers of {self.type}", len(samples))
+                on_sample = self.counter(f"answers of {self.type}", len(samples))
                 self._answers = ask(reference, samples, logits_of=core, on_sample=on_sample)
-        on_sample = self._counter(f"answers of {backend}", len(samples))
+        on_sample = self.counter(f"answers of {backend}", len(samples))
         bundle = open_bundle(path)
         engine = CoreBackend(bundle, self._threads) if backend == "core" else None
         with load(path, threads=self._threads, backend=backend) if engine is None else Policy(bundle, engine) as policy:
@@ -88,11 +84,13 @@ class Reference:
         quantization = bundle.manifest.quantization.requested
         return Parity(backend, quantization, compare(self._answers, answers, bundle.contract.action.dimensions))
 
-    def _open(self, *, own_kernels: bool = True) -> CoreBackend:
+    def open(self, *, own_kernels: bool = True) -> CoreBackend:
+        """The float policy in the core, with the weights as they are in the folder now."""
         mapped = self._weights > MOST_COPIED
-        return CoreBackend(open_bundle(self._folder), self._threads, mapped=mapped, own_kernels=own_kernels)
+        return CoreBackend(self.bundle, self._threads, mapped=mapped, own_kernels=own_kernels)
 
-    def _counter(self, what: str, total: int) -> Callable[[], None]:
+    def counter(self, what: str, total: int) -> Callable[[], None]:
+        """To be called `total` times, to tell how far the work is."""
         done = 0
 
         def count() -> None:

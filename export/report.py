@@ -15,6 +15,7 @@ from hyt.export.families.base import TensorPlan
 from hyt.export.padding import Padding
 from hyt.export.parity import Parity
 from hyt.export.quantization import ErrorSum, Method, TypeChoice, method_of, stored_size
+from hyt.export.quantization.mixed import Option
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,7 @@ class Report:
     padded: list[Padding] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     tensors: list[StoredTensor] = field(default_factory=list)
+    options: list[Option] = field(default_factory=list)
     verification: dict[str, Any] = field(default_factory=dict)
     calibration: dict[str, Any] | None = None
     parity: list[Parity] = field(default_factory=list)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hyt.export.calibration.samples import Sample
 from hyt.runtime.backends.core import CoreBackend
+from hyt.runtime.contract import Contract
+from hyt.runtime.observation import check_observation
 from hyt.runtime.policy import Policy
+from hyt.runtime.prompt import Prompt
 
 Ids = NDArray[np.int32]
 
@@ -49,53 +52,68 @@ def ask(
     logits_of: the policy's own engine, to give logits too: at the tokens of `reference`, or without one at its own.
     `follow` is asked of the samples that have a sub-instruction.
     """
-    asker = _Asker(policy, logits_of)
+    logits = None if logits_of is None else _Logits(logits_of, policy.contract, policy.prompt)
     answers: Answers = {name: [] for name in policy.contract.modalities.named()}
     for sample in samples:
         policy.reset(instruction=sample.instruction)
-        for name in answers:
+        for name, given in answers.items():
             if name == "follow" and sample.sub_instruction is None:
                 continue
-            number = len(answers[name])
-            answers[name].append(asker.answer(name, sample, None if reference is None else reference[name][number]))
+            answer = _decode(policy, name, sample)
+            said = answer if reference is None else reference[name][len(given)]
+            given.append(answer if logits is None else replace(answer, logits=logits(name, sample, said)))
         on_sample()
     return answers
 
 
-class _Asker:
-    def __init__(self, policy: Policy, logits_of: CoreBackend | None) -> None:
-        self._policy = policy
-        self._core = logits_of
-        self._action_ids = np.asarray(policy.contract.action.token_ids, dtype=np.int64)
+def ask_logits(core: CoreBackend, prompt: Prompt, samples: Sequence[Sample], reference: Answers) -> Answers:
+    """The answers of `reference`, with the logits that the policy in `core` has behind them; it decodes nothing."""
+    contract = core.bundle.contract
+    logits = _Logits(core, contract, prompt)
+    answers: Answers = {name: [] for name in reference}
+    for sample in samples:
+        layout = prompt.layout(prompt.encode(sample.instruction), sample.observation.state)
+        core.observe(check_observation(sample.observation, contract), layout)
+        for name, given in answers.items():
+            if name != "follow" or sample.sub_instruction is not None:
+                said = reference[name][len(given)]
+                given.append(replace(said, logits=logits(name, sample, said)))
+    return answers
 
-    def answer(self, modality: str, sample: Sample, reference: Answer | None) -> Answer:
-        policy = self._policy
-        thought = _NO_THOUGHT
-        if modality == "act":
-            chunk = policy.act(sample.observation)
-        elif modality == "think":
-            whole = policy.think(sample.observation)
-            assert whole.action is not None  # no deadline was given
-            chunk, thought = whole.action, whole.tokens
-        else:
-            assert sample.sub_instruction is not None
-            chunk = policy.follow(sample.observation, sample.sub_instruction)
-        own = Answer(chunk.values, chunk.tokens, thought)
-        return Answer(own.values, own.tokens, own.thought, self._logits(modality, sample, reference or own))
 
-    def _logits(self, modality: str, sample: Sample, said: Answer) -> NDArray[np.float32] | None:
-        """Logits of the action ids at each action position, fed with what was `said`."""
-        if self._core is None or said.tokens is None:
+def _decode(policy: Policy, modality: str, sample: Sample) -> Answer:
+    if modality == "act":
+        chunk = policy.act(sample.observation)
+    elif modality == "think":
+        thought = policy.think(sample.observation)
+        assert thought.action is not None  # no deadline was given
+        return Answer(thought.action.values, thought.action.tokens, thought.tokens)
+    else:
+        assert sample.sub_instruction is not None
+        chunk = policy.follow(sample.observation, sample.sub_instruction)
+    return Answer(chunk.values, chunk.tokens, _NO_THOUGHT)
+
+
+class _Logits:
+    """Logits of the action ids at each action position, fed with what was said; None of a continuous policy."""
+
+    def __init__(self, core: CoreBackend, contract: Contract, prompt: Prompt) -> None:
+        self._core = core
+        self._contract = contract
+        self._prompt = prompt
+        self._action_ids = np.asarray(contract.action.token_ids, dtype=np.int64)
+
+    def __call__(self, modality: str, sample: Sample, said: Answer) -> NDArray[np.float32] | None:
+        if said.tokens is None:
             return None
-        contract, prompt = self._policy.contract, self._policy.prompt
         text = sample.sub_instruction if modality == "follow" else sample.instruction
         assert text is not None
-        fed = [contract.modalities.named()[modality], *said.thought.tolist()]
+        fed = [self._contract.modalities.named()[modality], *said.thought.tolist()]
         if modality == "think":
-            assert contract.thought is not None
-            fed.append(contract.thought.end_id)
+            assert self._contract.thought is not None
+            fed.append(self._contract.thought.end_id)
         first = len(fed) - 1
         fed += said.tokens.tolist()[:-1]
-        layout = prompt.layout(prompt.encode(text), sample.observation.state)
+        layout = self._prompt.layout(self._prompt.encode(text), sample.observation.state)
         logits = self._core.logits(layout, np.asarray(fed, dtype=np.int32))
         return logits[first:][:, self._action_ids]

@@ -20,10 +20,10 @@ from hyt.export.families.base import TensorPlan
 from hyt.export.quantization.gptq import MOST_COLUMNS, TYPE, Gptq
 from hyt.export.quantization.importance import InputStatistics
 from hyt.export.quantization.rounding import ErrorSum, quantize_rows
+from hyt.export.quantization.types import EMBEDDING
 
 Method = Literal["plain", "importance", "gptq"]
 METHODS: tuple[Method, ...] = get_args(Method)
-EMBEDDING = "token_embd.weight"
 
 
 class Rounder(Protocol):

@@ -18,6 +18,8 @@ from hyt.errors import InputError
 from hyt.export.families.base import TensorPlan
 
 REQUESTS = ("q4_0", "q4_1", "q4_k", "iq4_nl", "iq4_xs", "q5_0", "q5_k", "q6_k", "q8_0", "f16", "f32")
+MIXED = "mixed"
+"""In place of one type: each matrix has one of its own, within a budget (`mixed.py`)."""
 HEAD_REQUESTS = ("f32", "f16", "q8_0")
 FALLBACKS = {
     "q4_k": "q4_0", "iq4_xs": "iq4_nl", "q5_k": "q5_0", "q6_k": "q8_0",
@@ -28,14 +30,15 @@ LARGE_TYPES = frozenset({"q8_0", "f16", "f32"})
 LARGE_EMBEDDING = 2**28
 """Weights: from here on an embedding takes q6_k, with which the answers stay those of q8_0 (ARCHITECTURE.md)."""
 
-_OUTPUT = "output.weight"
+EMBEDDING = "token_embd.weight"
+OUTPUT = "output.weight"
 
 
 @dataclass(frozen=True)
 class Request:
     """What a bundle's tensors are asked to be.
 
-    linear:    one of REQUESTS, for linear matrices
+    linear:    one of REQUESTS, for linear matrices, or MIXED
     embedding: one of REQUESTS, for the token embedding, which may be the output matrix too; None leaves it to `linear`
     output:    the same for the output matrix of a model that has one of its own
     head:      one of HEAD_REQUESTS, for the matrices of a continuous policy's action head
@@ -49,7 +52,7 @@ class Request:
     def __post_init__(self) -> None:
         """Raise InputError for a type that is none of ours."""
         asked = (
-            ("quantization", self.linear, REQUESTS),
+            ("quantization", None if self.linear == MIXED else self.linear, REQUESTS),
             ("embedding type", self.embedding, REQUESTS),
             ("output type", self.output, REQUESTS),
             ("head quantization", self.head, HEAD_REQUESTS),
@@ -74,7 +77,7 @@ class Request:
             return "f32"
         if plan.role == "linear":
             return self.linear
-        own = self.output if plan.name == _OUTPUT else self.embedding
+        own = self.output if plan.name == OUTPUT else self.embedding
         small = "q6_k" if math.prod(plan.shape) >= LARGE_EMBEDDING else "q8_0"
         return own or (self.linear if self.linear in LARGE_TYPES else small)
 
