@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -185,7 +186,9 @@ class SerialRobot:
                 break
             time.sleep(LOOK)
         if tick >= self._sender.end_tick:
-            self._telemetry = self._hear()  # nothing more is to come, so there is time to ask
+            # Nothing more is to come, so there is time to ask: the clock is an estimate, the firmware's tick is none.
+            while (math.ceil(tick) - self._ask_now() + 2**31) % 2**32 > 2**31:
+                time.sleep(1 / self._link.info.tick_hz)
 
     def execute(self, chunk: ActionChunk) -> Outcome:
         """Send the chunk to start as soon as possible; returns when it has been executed."""
@@ -224,6 +227,10 @@ class SerialRobot:
     def close(self) -> None:
         """Disarm, give port and cameras back."""
         self._resources.close()  # closing the link disarms
+
+    def _ask_now(self) -> int:
+        self._telemetry = self._hear()
+        return self._telemetry.tick
 
     def _hear(self) -> Telemetry:
         telemetry = self._link.telemetry()
