@@ -62,7 +62,7 @@ def run_episode(
         Schedule() if schedule is None else schedule,
     )
     try:
-        run.prepare(modality)
+        run.prepare()
         robot.reset(seed)
         return run.episode(seed, instruction, max_decisions)
     except BaseException:
@@ -90,14 +90,15 @@ class _Run:
         self._latencies: defaultdict[str, list[float]] = defaultdict(list)
         self._history = FrameHistory(policy.contract)
 
-    def prepare(self, modality: Modality) -> None:
+    def prepare(self) -> None:
         """Play some turns without sending, before the robot is armed, where its time does not wait."""
+        held = None
         for _ in range(0 if self._robot.stepped else REHEARSALS):
             began = time.monotonic()
             observation = self._history.add(self._robot.observe())
-            self._asker.ask(observation)
+            self._asker.ask(observation, held=held)
             self._pace.rehearse(time.monotonic() - began)
-            self._thinker.rehearse(observation)
+            held = self._thinker.rehearse(observation)
 
     def episode(self, seed: int, instruction: str, max_decisions: int) -> EpisodeResult:
         """The episode from its start, where the robot stands armed."""

@@ -63,6 +63,7 @@ class RobotResult:
             "wilson_95": [round(low, 4), round(high, 4)],
             "decisions": self.decisions,
             "thoughts": self.thoughts,
+            "finished_thoughts": sum(episode.finished_thoughts for episode in self._driven()),
             "latency_ms": {phase: summary.as_dict() for phase, summary in self.latencies().items()},
             "firmware": dict(self.counters),
         }
@@ -77,6 +78,7 @@ def _episode(episode: EpisodeResult) -> dict[str, Any]:
         "success": episode.success,
         "decisions": episode.decisions,
         "thoughts": episode.thoughts,
+        "finished_thoughts": episode.finished_thoughts,
         "late_chunks": episode.late_chunks,
         "seconds": round(episode.seconds, 3),
     }

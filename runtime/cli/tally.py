@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 
-from hyt.runtime.listener import Decision, EpisodeResult, Listener
+from hyt.runtime.listener import Decision, EpisodeResult, Listener, ThoughtProgress
 
 
 class Tally(Listener):
@@ -17,7 +17,7 @@ class Tally(Listener):
     def episode_started(self, seed: int, instruction: str) -> None:
         """Begin to count."""
         self._seed, self._began = seed, time.monotonic()
-        self._decisions = self._late = self._thoughts = 0
+        self._decisions = self._late = self._thoughts = self._finished = 0
         self._latencies: defaultdict[str, list[float]] = defaultdict(list)
 
     def decided(self, decision: Decision) -> None:
@@ -27,6 +27,10 @@ class Tally(Listener):
         self._thoughts += decision.thought_tokens is not None
         for phase, seconds in decision.latencies.items():
             self._latencies[phase].append(seconds)
+
+    def thought(self, progress: ThoughtProgress) -> None:
+        """Count a thought that was finished beside the actions."""
+        self._finished += progress.state == "finished"
 
     def episode_ended(self, result: EpisodeResult) -> None:
         """It has a result of its own now."""
@@ -38,4 +42,6 @@ class Tally(Listener):
             return None
         seconds = time.monotonic() - self._began
         latencies = dict(self._latencies)
-        return EpisodeResult(self._seed, False, self._decisions, self._late, seconds, latencies, self._thoughts)
+        return EpisodeResult(
+            self._seed, False, self._decisions, self._late, seconds, latencies, self._thoughts, self._finished
+        )

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
+from hyt.errors import InputError
 from hyt.runtime.contract import Contract
 from hyt.runtime.listener import LimiterState, Listener, ThoughtProgress
 from hyt.runtime.observation import Observation
-from hyt.runtime.policy import Policy, Thought, require_gate
+from hyt.runtime.policy import Policy, require_gate
 from hyt.runtime.schedule.budget import Estimate
 from hyt.runtime.schedule.holder import Holder
 from hyt.runtime.schedule.limiter import Limiter
@@ -73,24 +75,41 @@ class Thinker:
     def __init__(
         self, policy: Policy, thinking: Thinking, listeners: Sequence[Listener], stopped: Callable[[], bool]
     ) -> None:
+        self._conditions = thinking.condition
         self.holder = Holder(thinking.hold if thinking.condition else 0)
         self.finished = 0
         self._policy, self._listeners, self._stopped = policy, listeners, stopped
         self._limiter = Limiter(thinking.limits)
         self._trigger = Trigger(thinking, _threshold(thinking, policy.contract))
         self._able = policy.contract.modalities.think is not None
+        if not self._able and (thinking.when != "never" or thinking.condition):
+            raise InputError(
+                f"policy {policy.contract.name!r}",
+                expected="one that was trained to think",
+                received="one that was not",
+                remedy="think never",
+            )
         self._open: _Open | None = None
         self._number = 0
         self._beginning, self._step = Estimate(), Estimate()  # of a thought with its first token; of a token
 
-    def rehearse(self, observation: Observation) -> None:
-        """Measure a beginning and a step, before anything depends on them."""
+    def rehearse(self, observation: Observation) -> tuple[str, NDArray[np.int32]] | None:
+        """Measure a beginning and a step, before anything depends on them.
+
+        Returns a whole thought to act behind, where that is what thoughts are for: such actions take longer.
+        """
         if not self._able:
-            return
-        for estimate, call in ((self._beginning, self._policy.think), (self._step, self._resume)):
-            began = time.monotonic()
-            call(observation, tokens=1)
-            estimate.add(time.monotonic() - began)
+            return None
+        began = time.monotonic()
+        self._policy.think(observation, tokens=1)
+        begun = time.monotonic()
+        thought = self._policy.resume(tokens=1)
+        self._beginning.add(begun - began)
+        self._step.add(time.monotonic() - begun)
+        if not self._conditions:
+            return None
+        thought = self._policy.resume()
+        return thought.text, thought.tokens
 
     def take(self, turn: Turn) -> None:
         """Spend what is left of a turn on thoughts, and tell the listeners."""
@@ -181,9 +200,6 @@ class Thinker:
     def _tell(self, progress: ThoughtProgress) -> None:
         for listener in self._listeners:
             listener.thought(progress)
-
-    def _resume(self, _: Observation, tokens: int) -> Thought:
-        return self._policy.resume(tokens=tokens)
 
 
 def _threshold(thinking: Thinking, contract: Contract) -> float:

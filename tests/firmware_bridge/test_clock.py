@@ -39,6 +39,17 @@ def test_ticks_wrap() -> None:
     assert clock.tick_at(2.5) == pytest.approx(1000, abs=2)
 
 
+@pytest.mark.parametrize("first_tick", [0, 2**32 - 1500])
+def test_the_time_of_a_tick_is_where_the_clock_says_that_tick(first_tick: int) -> None:
+    clock = Clock(1000)
+    feed(clock, 1000.3, 3.0, first_tick=first_tick)
+    for when in (0.5, 2.5, 9.0):
+        tick = clock.tick_at(when)
+        assert clock.time_of(tick) == pytest.approx(when, abs=0.0006)  # the tick was rounded
+        assert clock.time_of(tick + 0.5) > clock.time_of(tick)
+        assert clock.time_of(tick + 2**32) == pytest.approx(clock.time_of(tick))
+
+
 def test_slow_round_trips_do_not_pull_the_estimate() -> None:
     clock = Clock(1000)
     feed(clock, 1000, 3.0)
@@ -50,6 +61,8 @@ def test_slow_round_trips_do_not_pull_the_estimate() -> None:
 def test_a_clock_without_samples_knows_nothing() -> None:
     with pytest.raises(ValueError, match="no sample"):
         Clock(1000).now()
+    with pytest.raises(ValueError, match="no sample"):
+        Clock(1000).time_of(0)
 
 
 def test_offset_and_drift_are_those_of_the_line() -> None:

@@ -96,6 +96,37 @@ def test_a_gated_drive_reports_its_threshold_and_how_often_it_thought(gated: Pat
     assert robot["latency_ms"]["thought"]["count"] == robot["decisions"]
 
 
+@pytest.mark.parametrize("clock", [[], ["--real-time"]])
+def test_thoughts_beside_the_actions_are_counted_apart_from_those_before_them(
+    bundle: Path, tmp_path: Path, clock: list[str]
+) -> None:
+    path = tmp_path / "beside.json"
+    command = ["drive", str(bundle), "--robot", ROBOT, "--seed", "900000", "--threads", "1", "--no-view", *clock]
+    command += ["--think", "every=2", "--condition-on", "thought", "--hold", "1", "--decisions", "6"]
+    assert main([*command, "--period", "0.25", "--blend", "2", "--json", str(path)]) == 0
+    (robot,) = json.loads(path.read_text())["robots"]
+    assert (robot["modality"], robot["decisions"], robot["thoughts"]) == ("act", 6, 0)
+    assert 1 <= robot["finished_thoughts"] <= 3
+    assert robot["finished_thoughts"] == robot["episodes"][0]["finished_thoughts"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["--think", "now"], "--think; expected never, always, gate, every=N (decisions) or rate=R (a minute)"),
+        (["--think", "rate=0"], "rate; expected thoughts a minute above 0; received 0"),
+        (["--think", "always", "--mode", "gate"], "--think always; expected --mode think; received --mode gate"),
+        (["--period", "0.1"], "period; expected a whole number of steps of 0.0625 s, 1 to 8 of them; received 0.1 s"),
+        (["--blend", "1"], "blend; expected 0 to 0 steps, as many as a chunk plans beyond its period; received 1"),
+    ],
+)
+def test_a_schedule_that_makes_no_sense_is_refused(
+    bundle: Path, capsys: pytest.CaptureFixture[str], more: list[str], said: str
+) -> None:
+    assert main(["drive", str(bundle), "--robot", ROBOT, "--threads", "1", "--no-view", *more]) == 5
+    assert said in capsys.readouterr().err
+
+
 def test_a_gate_that_is_not_there_is_refused(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["drive", str(bundle), "--robot", ROBOT, "--think", "gate", "--threads", "1"]) == 5
     assert capsys.readouterr().err == (

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from rigs import Log, check_motion, read_trace, rigged
 
 import hyt
 from hyt.errors import HytError, InputError, LinkError, StoppedError
-from hyt.firmware_bridge import State, Trip
+from hyt.firmware_bridge import FirmwareConfig, State, Trip
 from hyt.runtime.backends.base import Decoded
 from hyt.runtime.controls import Controls
 from hyt.runtime.listener import Decision, EpisodeResult, Listener
@@ -75,6 +76,20 @@ def test_a_shorter_period_sends_the_first_steps_of_each_chunk_and_blends_the_res
         counters = rig.counters()
     assert (np.diff(starts(log)) >= CHUNK_TICKS / 2).all()
     assert counters["chunks_accepted"] == 12
+    check_motion(read_trace(tmp_path / "trace.csv"), 800)
+
+
+def test_a_run_goes_on_where_the_firmwares_ticks_wrap(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    policy, _ = fake_policy(tmp_path)
+    log = Log()
+    monkeypatch.setattr("hyt.runtime.schedule.rig.FirmwareConfig", partial(FirmwareConfig, start_tick=2**32 - 1200))
+    with rigged(policy.contract, tmp_path / "trace.csv") as rig:
+        drive(policy, rig, log, decisions=16)
+        counters = rig.counters()
+    assert starts(log)[0] > 2**31 > starts(log)[-1]
+    gaps = np.diff(starts(log)) % 2**32
+    assert ((gaps >= CHUNK_TICKS) & (gaps < 100 * CHUNK_TICKS)).all()
+    assert counters["chunks_accepted"] == 16
     check_motion(read_trace(tmp_path / "trace.csv"), 800)
 
 
