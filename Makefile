@@ -102,7 +102,7 @@ bench: setup-dev $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/random-0.5b.hyt/m
 
 policy: setup-dev
 	$(BIN)/hyt-train collect $(OUT)/data --episodes 350
-	$(BIN)/hyt-train fit $(OUT)/data -o $(OUT)/first $(PACKED) --steps 3500
+	$(BIN)/hyt-train fit $(OUT)/data -o $(OUT)/first --name metaworld-arm $(PACKED) --steps 3500
 	$(BIN)/hyt-export $(OUT)/first -o $(OUT)/first.hyt --force
 	$(BIN)/hyt-train collect $(OUT)/data --policy $(OUT)/first.hyt --modes act,think --episodes 160
 	$(BIN)/hyt-train fit $(OUT)/data -o $(OUT)/policy --init $(OUT)/first $(PACKED) --steps 4000 \

@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModelForImageTextToText
 from hyt.errors import CheckpointError, InputError
 from hyt.export.tokenizer_check import check_tokenizer
 from hyt.runtime.contract import Contract, read_contract
+from hyt.runtime.manifest import MANIFEST_NAME
 from hyt.simulation.camera import CAMERA, WorkspaceCamera
 from hyt.simulation.tasks import TASKS
 from hyt.simulation.thoughts import GRID, words
@@ -56,8 +57,24 @@ def random_start(size: Size, name: str, seed: int) -> Start:
     return Start(model, make_contract(vocabulary, name), vocabulary.tokenizer())
 
 
+def named(start: Start, name: str | None) -> Start:
+    """A start whose policy has another name, None for its own; raises InputError for a name that is none."""
+    if name is None:
+        return start
+    if not 0 < len(name) <= 128 or not name.isprintable():
+        raise InputError("name", expected="1 to 128 printable characters", received=repr(name)[:140])
+    return replace(start, contract=start.contract.model_copy(update={"name": name}))
+
+
 def checkpoint_start(path: Path) -> Start:
     """The weights of a checkpoint, its contract and tokenizer; raises CheckpointError when one cannot be used."""
+    if (path / MANIFEST_NAME).exists():
+        raise CheckpointError(
+            f"{path}",
+            expected="a checkpoint",
+            received="a bundle, whose weights were rounded",
+            remedy="name the checkpoint that it was exported from",
+        )
     contract = read_contract(path / "hyt.json")
     check_tokenizer(path / "tokenizer.json", contract)
     model = load_model(path)

@@ -122,11 +122,12 @@ def resume(
     names = [key.removeprefix("weight/") for key in tensors if key.startswith("weight/")]
     shapes = {name: tuple(tensor.shape) for name, tensor in own.items()}
     for name in names:
-        if shapes.get(name, tuple(tensors[f"weight/{name}"].shape)) != tuple(tensors[f"weight/{name}"].shape):
+        shape = tuple(tensors[f"weight/{name}"].shape)
+        if shapes.get(name) != shape:
             raise CheckpointError(
-                f"{path}: {name}",
-                expected=f"shape {shapes[name]}",
-                received=f"{tuple(tensors[f'weight/{name}'].shape)}",
+                f"{path}",
+                expected="the fit of a network like this one (--size, --init, --head)",
+                received=f"another's: {name} of shape {shape}, here {shapes.get(name, 'none of that name')}",
                 remedy=remedy,
             )
     set_model_state_dict(network, {name: tensors[f"weight/{name}"] for name in names}, options=TRAINED)

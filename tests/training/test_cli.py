@@ -24,6 +24,22 @@ def test_a_folder_without_a_dataset_is_exit_code_9(tmp_path: Path, capsys: pytes
     assert not (tmp_path / "out").exists()
 
 
+def test_a_bundle_to_start_from_is_exit_code_3(
+    tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["fit", str(tmp_path), "-o", str(tmp_path / "out"), "--init", str(tiny_bundle)]) == 3
+    assert capsys.readouterr().err == (
+        f"hyt-train: {tiny_bundle}; expected a checkpoint; received a bundle, whose weights were rounded; "
+        "name the checkpoint that it was exported from\n"
+    )
+
+
+def test_a_name_that_is_none_is_exit_code_5(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["fit", str(tmp_path), "-o", str(tmp_path / "out"), "--size", "tiny", "--name", "a\nb"]
+    assert main(arguments) == 5
+    assert "name; expected 1 to 128 printable characters; received 'a\\nb'" in capsys.readouterr().err
+
+
 def test_a_count_below_one_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["collect", "x", "--episodes", "0"])

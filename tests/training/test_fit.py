@@ -16,6 +16,7 @@ from transformers import PaliGemmaForConditionalGeneration
 
 from hyt.dataset import open_dataset
 from hyt.runtime.contract import read_contract
+from hyt.training.cli import main
 from hyt.training.fit import fit
 from hyt.training.model import Size
 from hyt.training.recipe import Recipe
@@ -53,6 +54,19 @@ def test_the_fit_learns_its_data(data: Path, tmp_path: Path) -> None:
     reports = run(data, tmp_path / "fit", replace(TINY, steps=100, learning_rate=3e-3))
     losses = [r["loss"] for r in reports if "loss" in r]  # running means, the first after 10 steps
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_a_policy_is_called_as_its_folder_as_asked_or_as_before(data: Path, tmp_path: Path) -> None:
+    tiny, before = ["--size", "tiny"], ["--init", str(tmp_path / "drawer")]
+    for folder, options, name in (
+        ("drawer", tiny, "drawer"),
+        ("second", [*tiny, "--name", "robot"], "robot"),
+        ("third", before, "drawer"),
+        ("fourth", [*before, "--name", "window"], "window"),
+    ):
+        arguments = ["fit", str(data), "-o", str(tmp_path / folder), "--steps", "1", "--batch", "1", "--threads", "1"]
+        assert main([*arguments, *options]) == 0
+        assert read_contract(tmp_path / folder / "hyt.json").name == name
 
 
 def test_the_checkpoint_is_read_by_transformers_and_carries_its_contract(data: Path, tmp_path: Path) -> None:

@@ -133,7 +133,10 @@ def test_the_state_of_another_fit_is_refused_in_one_line(data: Path, tmp_path: P
         run(data, tmp_path / "fit", replace(RECIPE, batch=4))
     with pytest.raises(CheckpointError, match=r"weights; expected \{'act': 1"):
         run(data, tmp_path / "fit", replace(RECIPE, weights=Weights(1, 0, 0)))
-    with pytest.raises(CheckpointError, match=r"expected shape \(.*\); received \(.*\); name another output"):
+    with pytest.raises(
+        CheckpointError,
+        match=r"expected the fit of a network like this one .*; received another's: .* of shape .*; name another",
+    ):
         fit(
             open_dataset(data),
             tmp_path / "fit",

@@ -24,7 +24,7 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser("fit", help="fit a policy; goes on where an interrupted fit stopped")
     parser.add_argument("data", type=Path, metavar="DATA", help="a dataset")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="CHECKPOINT")
-    parser.add_argument("--name", default="metaworld-arm", help="name of a new policy (default: %(default)s)")
+    parser.add_argument("--name", help="of the policy (default: the last part of CHECKPOINT, or that of --init)")
     start = parser.add_mutually_exclusive_group()
     start.add_argument("--init", type=Path, metavar="CHECKPOINT", help="start from these weights, not random ones")
     start.add_argument("--size", default="small", help="of a random start: small or tiny (default: %(default)s)")
@@ -83,7 +83,7 @@ def run(options: argparse.Namespace) -> None:
         from hyt.training.hybrid import METHODS, FollowShares, Weights
         from hyt.training.model import SIZES
         from hyt.training.recipe import Recipe
-        from hyt.training.start import checkpoint_start, random_start, with_action
+        from hyt.training.start import checkpoint_start, named, random_start, with_action
     except ImportError as missing:
         raise needs("train", missing) from None
     act, think, follow = options.weights or one_of(METHODS, "method", options.method)
@@ -101,9 +101,10 @@ def run(options: argparse.Namespace) -> None:
         follow=FollowShares(*options.follow_shares),
     )
     if options.init is not None:
-        start = checkpoint_start(options.init)
+        start = named(checkpoint_start(options.init), options.name)
     else:
-        start = random_start(one_of(SIZES, "size", options.size), options.name, options.seed)
+        name = options.name or options.output.resolve().name
+        start = named(random_start(one_of(SIZES, "size", options.size), "unnamed", options.seed), name)
     start = with_action(start, options.head, options.chunk_steps, options.seed)
     data = open_dataset(options.data, chunk_steps=start.contract.action.steps)
     torch.set_num_threads(options.threads)
