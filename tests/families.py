@@ -1,4 +1,4 @@
-"""Random tiny checkpoints of every family but PaliGemma 2, in their true layout, each with an independent reference.
+"""Random tiny checkpoints of every family, in their true layout, each with an independent reference.
 
 case = write_llava(tmp_path / "c", vision="clip", text="llama")
 case.logits(images, layout, tokens)       # transformers' encoder and decoder, composed by hand
@@ -79,6 +79,17 @@ def write_paligemma(path: Path, shape: Shape = SMALL, seed: int = 0) -> Case:
         # Already divided by the root of the width, which the decoder multiplies all embeddings by.
         return model.model.get_image_features(_pixels(images, (0.5,) * 3, (0.5,) * 3)).flatten(0, 1)
 
+    return Case(path, encode, language, bidirectional=True, parameters=_saved(model))
+
+
+def write_paligemma2(path: Path, shape: Shape = checkpoints.AWKWARD, seed: int = 0) -> Case:
+    """PaliGemma 2: SigLIP, linear projector, Gemma 2; that of `checkpoints`."""
+    model = checkpoints.write_checkpoint(path, shape, seed=seed).model
+
+    def encode(images: Images) -> torch.Tensor:
+        return model.model.get_image_features(_pixels(images, (0.5,) * 3, (0.5,) * 3)).flatten(0, 1)
+
+    language = _language(transformers.Gemma2ForCausalLM, model)
     return Case(path, encode, language, bidirectional=True, parameters=_saved(model))
 
 

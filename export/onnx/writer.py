@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from hyt.errors import InputError
 from hyt.export.onnx.decoder import add_decoder, add_embed, add_output
 from hyt.export.onnx.fused import Fused
 from hyt.export.onnx.gguf_tensors import GgufTensors
@@ -24,6 +25,7 @@ from hyt.runtime.manifest import (
     answer_positions,
 )
 
+_HEAD_WIDTHS = 8
 _LAYERS: dict[str, type[Layers]] = {"fused": Fused, "qdq": Plain}
 
 
@@ -36,6 +38,13 @@ def write_onnx(
     is turned over.
     """
     kind = _LAYERS[variant]
+    if variant == "fused" and shapes.text.head_dim % _HEAD_WIDTHS:
+        raise InputError(
+            "ONNX variant 'fused'",
+            expected=f"heads whose width is a multiple of {_HEAD_WIDTHS}, as GroupQueryAttention wants",
+            received=str(shapes.text.head_dim),
+            remedy="export with --onnx-variant qdq",
+        )
     cells = answer_positions(contract, image_tokens)
     continuous = contract.action.kind == "continuous"
     (directory / ONNX_WEIGHTS).parent.mkdir()

@@ -2,7 +2,7 @@
 
 An ONNX file is a protobuf message, ModelProto; a field is a varint (number << 3 | wire type) and a value:
 
-    ModelProto      7 graph: GraphProto
+    ModelProto      7 graph: GraphProto   20 training_info: 1, 2 graphs    25 functions: 7 nodes, 11 attributes
     GraphProto      1 node: NodeProto      5 initializer: TensorProto     15 sparse_initializer
     NodeProto       5 attribute: AttributeProto
     AttributeProto  5 t: TensorProto       6 g: GraphProto                10 tensors     11 graphs
@@ -23,7 +23,9 @@ _DEEPEST = 16  # graphs inside graphs
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 # The fields above that lead to another message, by the message that holds them.
 _INTO = {
-    "model": {7: "graph"},
+    "model": {7: "graph", 20: "training", 25: "function"},
+    "training": {1: "graph", 2: "graph"},
+    "function": {7: "node", 11: "attribute"},
     "graph": {1: "node", 5: "tensor", 15: "sparse"},
     "node": {5: "attribute"},
     "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},

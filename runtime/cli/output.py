@@ -15,7 +15,7 @@ from hyt.errors import InputError
 from hyt.runtime.bundle import Bundle, describe_file
 from hyt.runtime.manifest import MANIFEST_NAME
 
-_PACKAGES = ("hyt", "llama-cpp-python", "numpy", "tokenizers", "metaworld", "mujoco")
+_PACKAGES = ("hyt", "llama-cpp-python", "onnxruntime", "numpy", "tokenizers", "metaworld", "mujoco")
 
 
 def check_output(path: Path | None, *, folder: bool = False) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +48,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     def export(quantization: str) -> Path:
         path = folder / f"{quantization}.hyt"
         if not path.exists():
-            export_bundle(CHECKPOINT, path, quantization=quantization)
+            export_bundle(CHECKPOINT, path, quantization=quantization, onnx="fused")
         return path
 
     return export
@@ -80,16 +80,27 @@ def test_the_core_chooses_what_pytorch_chooses_on_a_thousand_observations(bundle
     check_parity(bundle, 1000)
 
 
-def drive(bundle: Path, mode: str, episodes: int, tmp_path: Path) -> dict[str, Any]:
+def drive(
+    bundle: Path, mode: str, episodes: int, tmp_path: Path, *more: str, tasks: Sequence[str] = TASKS
+) -> dict[str, Any]:
     """Successes by task on the validation seeds."""
-    robots = "sim:metaworld/" + ",".join(TASKS)
+    robots = "sim:metaworld/" + ",".join(tasks)
     first = str(seeds.VALIDATION[0])
-    options = ["--mode", mode, "--episodes", str(episodes), "--seed", first, "--threads", "1", "--no-view"]
+    options = ["--mode", mode, "--episodes", str(episodes), "--seed", first, "--threads", "1", "--no-view", *more]
     report = tmp_path / f"{mode}.json"
     assert hyt_run(["drive", str(bundle), "--robot", robots, *options, "--json", str(report)]) == 0
     results = json.loads(report.read_text(encoding="utf-8"))["robots"]
     assert all(robot["firmware"]["rejected_frames"] == 0 for robot in results)
     return {robot["robot"].rpartition("/")[2]: robot["successes"] for robot in results}
+
+
+def test_onnxruntime_acts_as_the_core_on_the_same_weights(bundle: Callable[[str], Path], tmp_path: Path) -> None:
+    """Both round activations to int8, each in its own order: an action that is a tie may fall either way."""
+    tasks = ("drawer-open-v3", "window-open-v3")
+    core, onnx = (
+        drive(bundle("q4_0"), "act", 1, tmp_path, "--backend", backend, tasks=tasks) for backend in ("core", "onnx")
+    )
+    assert sum(onnx.values()) >= sum(core.values()) - 1
 
 
 @pytest.mark.parametrize("mode", ["act", "think", "follow"])

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from checkpoints import WIDE, write_checkpoint
-from families import Case, write_llava, write_paligemma
+from checkpoints import AWKWARD, WIDE, write_checkpoint
+from families import Case, write_llava, write_paligemma, write_paligemma2
 from family_parity import check_bundle, onnx_logits, random_images
 from prismatic import write_minivla, write_openvla
 
+from hyt.errors import InputError
 from hyt.export.exporter import export_bundle
 from hyt.export.onnx import VARIANTS
 from hyt.export.statement import Statement
@@ -23,6 +25,7 @@ INT8_ACTIVATIONS_BOUND = 0.06
 STATED = Statement(step_time=0.2, units=("m", "rad"))
 FAMILIES: dict[str, tuple[Callable[[Path], Case], Statement]] = {
     "paligemma": (write_paligemma, Statement()),
+    "paligemma2": (lambda path: write_paligemma2(path, replace(AWKWARD, head_dim=24)), Statement()),
     "llava clip llama": (lambda path: write_llava(path, "clip", "llama"), Statement()),
     "llava siglip qwen2": (lambda path: write_llava(path, "siglip", "qwen2"), Statement()),
     "llava clip qwen3": (lambda path: write_llava(path, "clip", "qwen3"), Statement()),
@@ -54,3 +57,12 @@ def test_qdq_graphs_compute_with_the_weights_of_the_fused_ones(tmp_path: Path, q
         logits.append(onnx_logits(bundle, images, np.array([-1, 2, 11, 12, 4], np.int32), [6, 40, 41]))
     # Activations are rounded to 8 bits in both; what DequantizeLinear leaves in float32 is not.
     assert np.abs(logits[0] - logits[1]).max() < INT8_ACTIVATIONS_BOUND * np.abs(logits[0]).max()
+
+
+def test_heads_that_groupqueryattention_does_not_take_are_left_to_qdq(tmp_path: Path) -> None:
+    case = write_paligemma2(tmp_path / "c", AWKWARD)
+    with pytest.raises(InputError, match=r"multiple of 8.*received 20; export with --onnx-variant qdq"):
+        export_bundle(case.path, tmp_path / "x.hyt", onnx="fused", threads=1)
+    assert not (tmp_path / "x.hyt").exists()
+    export_bundle(case.path, tmp_path / "x.hyt", quantization="f32", onnx="qdq", threads=1)
+    assert check_bundle(case, tmp_path / "x.hyt", "open the drawer", F32_BOUND, "onnx") > 8
