@@ -53,14 +53,15 @@ def csi_pipeline(table: CameraTable) -> str:
 
 def _gstreamer(name: str, pipeline: str) -> Stream:
     cv2 = opencv_with_gstreamer(name)
+    remedy = "try it by `gst-launch-1.0 -v`, with fakesink at its end"
 
     def opened() -> Any:
         capture = cv2.VideoCapture(pipeline, cv2.CAP_GSTREAMER)
         if not capture.isOpened():
-            raise not_there(name, "a pipeline that GStreamer starts", pipeline, "try it with `gst-launch-1.0 -v`")
+            raise not_there(name, "a pipeline that GStreamer starts", pipeline, remedy)
         return capture
 
-    return Stream(name, cv2, opened)
+    return Stream(name, cv2, opened, remedy=remedy)
 
 
 def _device(table: CameraTable, cv2: Any) -> Callable[[], Any]:

@@ -23,13 +23,20 @@ PAUSE = 0.02  # seconds after a failure
 
 
 class Stream:
-    """Reads what `open_capture` opens, a `cv2.VideoCapture`; `cv2` is OpenCV.
+    """Reads what `open_capture` opens, a `cv2.VideoCapture`; `cv2` is OpenCV, `remedy` what to do when it fails.
 
     Raises what `open_capture` raises, and RobotError when there is no image within FIRST_IMAGE seconds.
     """
 
-    def __init__(self, name: str, cv2: Any, open_capture: Callable[[], Any]) -> None:
-        self._name, self._cv2, self._open = name, cv2, open_capture
+    def __init__(
+        self,
+        name: str,
+        cv2: Any,
+        open_capture: Callable[[], Any],
+        *,
+        remedy: str = "check its cable and power, then drive again",
+    ) -> None:
+        self._name, self._cv2, self._open, self._remedy = name, cv2, open_capture, remedy
         self._lock = threading.Lock()  # guards what the thread writes
         self._newest: Frame | None = None
         self._failure: HytError | None = None
@@ -102,8 +109,7 @@ class Stream:
         self._ready.set()
 
     def _failed(self, received: str) -> RobotError:
-        remedy = "check its cable and power, then drive again"
-        return RobotError(f"camera {self._name!r}", expected="an image", received=received, remedy=remedy)
+        return RobotError(f"camera {self._name!r}", expected="an image", received=received, remedy=self._remedy)
 
 
 def _stamp(stamp: float, now: float) -> float:
