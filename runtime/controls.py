@@ -15,11 +15,12 @@ class Controls:
 
     readable: raises InputError for a text that the policy cannot follow, such as `Prompt.encode` does; a text is
               refused where it is given, because in the loop it would end the run.
+    thinks:   whether the policy was trained to think
     """
 
-    def __init__(self, readable: Callable[[str], object] | None = None) -> None:
+    def __init__(self, readable: Callable[[str], object] | None = None, *, thinks: bool = True) -> None:
         self._lock = threading.Lock()
-        self._readable = readable
+        self._readable, self._thinks = readable, thinks
         self._text: str | None = None
         self._think = False
         self._stop = threading.Event()
@@ -40,7 +41,9 @@ class Controls:
             self._text = None
 
     def think(self) -> None:
-        """Ask for one thought as soon as the limits allow it."""
+        """Ask for one thought as soon as the limits allow it; raises InputError for a policy that has none."""
+        if not self._thinks:
+            raise InputError("think", expected="a policy that was trained to think", received="one that was not")
         with self._lock:
             self._think = True
 

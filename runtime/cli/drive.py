@@ -125,7 +125,12 @@ def run(options: argparse.Namespace) -> None:
         realtime_from(options) as real_time,
         load_policy(options) as policy,
         real_time.settled(),
-        Watching(console, Controls(policy.readable), live=live, page=page) as watching,
+        Watching(
+            console,
+            Controls(policy.readable, thinks=policy.contract.modalities.think is not None),
+            live=live,
+            page=page,
+        ) as watching,
     ):
         if gated:
             require_gate(policy.contract)

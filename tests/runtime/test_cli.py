@@ -44,6 +44,13 @@ def test_an_unknown_kind_of_robot_is_exit_code_5(capsys: Captured) -> None:
     )
 
 
+def test_a_page_at_no_address_is_refused_before_any_work(capsys: Captured) -> None:
+    assert failed(capsys, "drive", "x.hyt", "--robot", "sim:metaworld/drawer-open-v3", "--view", "8080") == (
+        5,
+        "hyt-run: --view '8080'; expected :PORT or HOST:PORT; received another form; e.g. --view :8080",
+    )
+
+
 def test_an_output_that_cannot_be_written_is_refused_before_any_work(tmp_path: Path, capsys: Captured) -> None:
     path = tmp_path / "none" / "x.json"
     assert failed(capsys, "drive", "x.hyt", "--robot", "sim:metaworld/drawer-open-v3", "--json", str(path)) == (

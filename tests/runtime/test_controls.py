@@ -87,3 +87,10 @@ def test_a_text_that_the_policy_cannot_follow_is_refused_where_it_is_said(tmp_pa
         with pytest.raises(InputError, match=message):
             controls.follow(text)
     assert controls.text is None
+
+
+def test_a_policy_without_thoughts_is_asked_for_none() -> None:
+    controls = Controls(thinks=False)
+    with pytest.raises(InputError, match="think; expected a policy that was trained to think"):
+        controls.think()
+    assert not controls.take_think()
