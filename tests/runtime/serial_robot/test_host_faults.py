@@ -11,6 +11,8 @@ import sys
 import termios
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,15 @@ from drives import Gantry
 from pipe_camera import PipeCamera
 from robots import POLICY
 
+import hyt
 from hyt.export.exporter import export_bundle
 from hyt.firmware_bridge import State
 from hyt.runtime.backends.core import CoreBackend
 from hyt.runtime.cli import main
+from hyt.runtime.listener import Decision, Listener
+from hyt.runtime.loop import run_episode
 from hyt.runtime.record.recording import Recording
+from hyt.runtime.serial_robot import SerialRobot
 
 Captured = pytest.CaptureFixture[str]
 
@@ -69,6 +75,29 @@ def test_a_camera_that_fails_ends_the_drive_with_10(
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"hyt-run: camera 'corner2'; {said}")
     assert arm.came_to_rest() is State.DISARMED
+    camera.unplug()
+
+
+def test_each_decision_says_how_old_its_images_were(
+    bundle: Path, gantry: Callable[..., Gantry], tmp_path: Path
+) -> None:
+    class Ages(Listener):
+        def __init__(self) -> None:
+            self.seen: list[float] = []
+
+        def decided(self, decision: Decision) -> None:
+            assert set(decision.frame_ages) == {"corner2"}
+            self.seen.append(decision.frame_ages["corner2"])
+
+    camera, ages = PipeCamera(tmp_path / "camera.y4m", rate=1.0), Ages()
+    arm = gantry("video:camera.y4m", "max_age = 10.0\n")
+    with hyt.load(bundle, threads=1) as policy, closing(SerialRobot(arm.robot, policy.contract)) as robot:
+        run_episode(policy, robot, instruction="open the drawer", max_decisions=16, listeners=[ages])
+    # A decision comes each 62.5 ms, an image each second: most looks find the one before, and it is older.
+    assert len(ages.seen) == 16
+    assert min(ages.seen) >= 0
+    assert max(ages.seen) > 0.05
+    assert sum(later > earlier for earlier, later in pairwise(ages.seen)) >= 4
     camera.unplug()
 
 
@@ -202,6 +231,9 @@ FULL = """
 import resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (2_000_000, 2_000_000))  # as far as a file may grow: a disk that is full then
 from hyt.runtime.cli import main
+from hyt.runtime.listener import Decision, Listener
+from hyt.runtime.loop import run_episode
+from hyt.runtime.serial_robot import SerialRobot
 sys.exit(main(sys.argv[1:]))
 """
 
