@@ -42,7 +42,7 @@ for round in range(150):
     digest = hashlib.sha256(manifest.read_bytes()).hexdigest()
     (bundle / "manifest.sha256").write_text(digest + "  manifest.json\\n")
     try:
-        with hyt.load(bundle, threads=1) as policy:
+        with hyt.load(bundle, threads=1, mapped=round % 2 == 1) as policy:
             policy.reset(instruction="open the drawer")
             policy.act(observation)
     except hyt.HytError as error:

@@ -81,3 +81,20 @@ def test_the_past_changes_the_action_and_inspect_tells_of_it(tmp_path: Path) -> 
         histories[1].add(look())
         probabilities = [policy.act(history.add(last)).confidence for history in histories]
     assert probabilities[0] != probabilities[1]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_onnxruntime_says_the_same_of_several_frames(tmp_path: Path, name: str) -> None:
+    write_looking_back(tmp_path / "c", name)
+    export_bundle(tmp_path / "c", tmp_path / "x.hyt", quantization="f32", onnx="fused", threads=1)
+    contract, random = open_bundle(tmp_path / "x.hyt").contract, np.random.default_rng(5)
+    images = {c.name: random.integers(0, 256, c.shape, dtype=np.uint8) for c in contract.cameras}
+    state = [0.1] * len(contract.state.dimensions) if contract.state else []
+    said = []
+    for backend in ("core", "onnx"):
+        with hyt.load(tmp_path / "x.hyt", threads=1, backend=backend) as policy:
+            policy.reset(instruction=contract.instructions[0])
+            chunk = policy.act(hyt.Observation(images, state))
+            said.append((chunk.tokens.tolist(), chunk.confidence))
+    assert said[0][0] == said[1][0]
+    assert said[0][1] == pytest.approx(said[1][1], rel=1e-4)
