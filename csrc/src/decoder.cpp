@@ -19,7 +19,7 @@ Decoder::Decoder(Backend& backend, Workspace& workspace, const GgufFile& file, c
       attention_{params_.head_dim,          params_.heads, params_.kv_heads, params_.attention_scale,
                  params_.attention_softcap, params_.causal},
       weights_(backend, file, params_, shape.action_ids),
-      cache_(backend, params_, shape.cells, shape.kv_type),
+      cache_(backend, params_, shape.cells, shape.kv_type, shape.slots),
       image_tokens_(image_tokens),
       positions_(static_cast<size_t>(shape.cells)),
       rows_(static_cast<size_t>(shape.cells)),
@@ -47,7 +47,7 @@ Decoder::Decoder(Backend& backend, Workspace& workspace, const GgufFile& file, c
 void Decoder::place_graphs() {
     const std::unique_ptr<Prefill> largest = build_prefill(shape_.max_prefix);
     workspace_.reserve(largest->graph);
-    for (int slot = 0; slot < kSlots; ++slot) {
+    for (int slot = 0; slot < shape_.slots; ++slot) {
         for (int head = 0; head < kHeads; ++head) {
             if (!has(static_cast<Head>(head))) continue;
             steps_[slot][head] = build_step(static_cast<Slot>(slot), static_cast<Head>(head));

@@ -5,15 +5,16 @@
 
 namespace hyt {
 
-KvCache::KvCache(const Backend& backend, const DecoderParams& params, int64_t cells, ggml_type type)
-    : cells_(cells) {
-    const auto tensors = static_cast<size_t>(params.layers) * 2 * (1 + kSlots);
+KvCache::KvCache(const Backend& backend, const DecoderParams& params, int64_t cells, ggml_type type,
+                 int slots)
+    : cells_(cells), count_(slots) {
+    const auto tensors = static_cast<size_t>(params.layers * 2 * (1 + slots));
     context_.reset(ggml_init({tensors * ggml_tensor_overhead(), nullptr, true}));
     for (int64_t layer = 0; layer < params.layers; ++layer) {
         for (std::vector<ggml_tensor*>* side : {&keys_, &values_}) {
-            ggml_tensor* all = ggml_new_tensor_2d(context_.get(), type, params.kv_width(), cells * kSlots);
+            ggml_tensor* all = ggml_new_tensor_2d(context_.get(), type, params.kv_width(), cells * slots);
             side->push_back(all);
-            for (int slot = 0; slot < kSlots; ++slot) {
+            for (int slot = 0; slot < slots; ++slot) {
                 const size_t offset = static_cast<size_t>(slot * cells) * all->nb[1];
                 slots_.push_back(ggml_view_2d(context_.get(), all, all->ne[0], cells, all->nb[1], offset));
             }
@@ -33,7 +34,7 @@ void KvCache::set_length(Slot slot, int64_t length) {
 }
 
 void KvCache::fork(Slot from, Slot to) {
-    for (size_t i = 0; i < slots_.size(); i += kSlots) {
+    for (size_t i = 0; i < slots_.size(); i += static_cast<size_t>(count_)) {
         ggml_backend_tensor_copy(slots_[i + static_cast<size_t>(from)], slots_[i + static_cast<size_t>(to)]);
     }
     lengths_[static_cast<size_t>(to)] = length(from);

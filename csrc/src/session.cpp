@@ -65,6 +65,7 @@ Session::Session(const SessionConfig& config)
     // last.
     shape.cells = shape.max_prefix + config.max_thought_tokens + 2 +
                   (action_head_ ? action_head_->params().slots() : config.action_tokens - 1);
+    shape.slots = config.max_thought_tokens > 0 ? kSlots : kSlots - 1;
     shape.kv_type = kv_type(config.kv_type);
     shape.action_ids = config.action_token_ids;
     shape.action_head = action_head_.get();

@@ -237,3 +237,10 @@ def test_info_tells_shapes_and_bytes(opened: Opened) -> None:
     assert isinstance(cells, int)
     one_slot = shape.layers * 2 * shape.kv_heads * shape.head_dim * cells * 2
     assert info["kv_bytes"] >= 3 * one_slot
+
+
+def test_a_policy_without_thoughts_keeps_no_room_for_one(opened: Opened) -> None:
+    thinking, acting = opened.session().info(), opened.session(max_thought_tokens=0).info()
+    assert acting["kv_bytes"] / acting["cells"] == pytest.approx(
+        thinking["kv_bytes"] / thinking["cells"] * 2 / 3, rel=0.02
+    )

@@ -31,6 +31,7 @@ struct DecoderShape {
     int64_t image_tokens;  // in every prefix, 0 for none
     int64_t max_prefix;    // positions, image tokens included
     int64_t cells;         // positions of a slot: prefix and steps
+    int slots;             // kSlots, or one less of a policy without thoughts
     ggml_type kv_type;
     std::vector<int32_t> action_ids;  // empty for a continuous policy: Head::action is not there then
     const ActionHead* action_head;    // null for action tokens; outlives the decoder

@@ -14,15 +14,17 @@
 
 namespace hyt {
 
-enum class Slot { live = 0, thought = 1, scratch = 2 };
+// The thought's stands last: a policy without thoughts has none.
+enum class Slot { live = 0, scratch = 1, thought = 2 };
 constexpr int kSlots = 3;
 
 class KvCache {
   public:
-    // `cells` positions in each slot. `type` is GGML_TYPE_F32 or GGML_TYPE_F16.
-    KvCache(const Backend& backend, const DecoderParams& params, int64_t cells, ggml_type type);
+    // `cells` positions in each of the first `slots` slots. `type` is GGML_TYPE_F32 or GGML_TYPE_F16.
+    KvCache(const Backend& backend, const DecoderParams& params, int64_t cells, ggml_type type, int slots);
 
     int64_t cells() const { return cells_; }
+    int slots() const { return count_; }
     size_t bytes() const { return ggml_backend_buffer_get_size(buffer_.get()); }
 
     int64_t length(Slot slot) const { return lengths_[static_cast<size_t>(slot)]; }
@@ -40,6 +42,7 @@ class KvCache {
     ggml_context_ptr context_;
     ggml_backend_buffer_ptr buffer_;
     int64_t cells_;
+    int count_;  // of slots
     std::vector<ggml_tensor*> keys_;
     std::vector<ggml_tensor*> values_;
     std::vector<ggml_tensor*> slots_;  // (kv_width, cells) views: layer, then keys and values, then slot
