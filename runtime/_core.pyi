@@ -118,6 +118,12 @@ class Session:
         with own_kernels=False tells of all products. Computing is slow meanwhile.
         """
 
+    def profile(self, on: bool) -> None:
+        """From now on add up the time of each operator, from zero, running them one by one; False: no more."""
+
+    def profiled(self) -> dict[str, float]:
+        """Seconds by "phase: operator" since the latest profile(True)."""
+
     def info(self) -> dict[str, object]:
         """Shapes, bytes of weights, cache and workspace, decode passes through each head, threads, backend."""
 

@@ -228,6 +228,8 @@ void add_session(py::module_& module) {
             py::arg("layout"), py::arg("tag"))
         .def("logits", &logits, py::arg("layout"), py::arg("images"), py::arg("tokens"))
         .def("watch", &watch, py::arg("function"))
+        .def("profile", &Session::profile, py::arg("on"))
+        .def("profiled", &Session::profiled)
         .def("info", [](Session& s) { return to_dict(s.info()); });
 }
 

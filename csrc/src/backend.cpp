@@ -3,7 +3,6 @@
 #include "hyt/backend.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include "hyt/error.h"
 #include "hyt/system.h"
@@ -90,33 +89,17 @@ void Backend::run_step(void* self, size_t index, int thread, int threads) {
     call.kernel(node, thread, threads, call.user);
 }
 
-void Backend::compute(ggml_cgraph* graph) {
-    using Clock = std::chrono::steady_clock;
-    const auto since = [](Clock::time_point start) {
-        return std::chrono::duration<double>(Clock::now() - start).count();
-    };
+void Backend::compute(ggml_cgraph* graph, const char* phase) {
     if (watcher_) return compute_watched(graph);
-    if (gather(graph)) {
-        if (!profiling_) return team_.run(run_step, this, nodes_.size());
-        // One operator a run, so that each has a time of its own.
-        const std::vector<ggml_tensor*> all = nodes_;
-        for (ggml_tensor* node : all) {
-            nodes_.assign(1, node);
-            const Clock::time_point start = Clock::now();
-            team_.run(run_step, this, 1);
-            seconds_[node->name] += since(start);
-        }
-        return;
-    }
-    const Clock::time_point start = Clock::now();
+    if (profiling_) return compute_profiled(graph, phase);
+    if (gather(graph)) return team_.run(run_step, this, nodes_.size());
     const ggml_status status = ggml_backend_graph_compute(backend_.get(), graph);
     if (status != GGML_STATUS_SUCCESS) throw Error("graph", "success", ggml_status_to_string(status));
-    if (profiling_) seconds_["ggml"] += since(start);
 }
 
 void Backend::profile(bool on) {
     profiling_ = on;
-    if (!on) seconds_.clear();
+    seconds_.clear();
 }
 
 }  // namespace hyt

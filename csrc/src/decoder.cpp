@@ -88,7 +88,7 @@ void Decoder::prefill(Slot slot, const int32_t* ids, int64_t length, const int64
         ggml_backend_tensor_set(p.image_rows, image_rows, 0,
                                 static_cast<size_t>(shape_.image_tokens) * sizeof(int64_t));
     }
-    backend_.compute(p.graph.nodes());
+    backend_.compute(p.graph.nodes(), "prefill");
     cache_.set_length(slot, length);
 }
 
@@ -132,7 +132,7 @@ void Decoder::step(Slot slot, Head head, int32_t token, float* logits, float* st
     if (s.visible_in_window) {
         write_visible(s.visible_in_window, std::max<int64_t>(0, position + 1 - params_.window), position + 1);
     }
-    backend_.compute(s.graph.nodes());
+    backend_.compute(s.graph.nodes(), head == Head::action ? "action token" : "thought token");
     cache_.set_length(slot, position + 1);
     ++passes_[static_cast<size_t>(head)];
 

@@ -58,7 +58,7 @@ void Decoder::chunk(Slot slot, int32_t token, float* values, float* state) {
     std::iota(rows_.begin(), rows_.begin() + rows, cache_.first_row(slot) + first);
     ggml_backend_tensor_set(chunk.cells, rows_.data(), 0, static_cast<size_t>(rows) * sizeof(int64_t));
     write_visible(chunk.visible, 0, last);
-    backend_.compute(chunk.graph.nodes());
+    backend_.compute(chunk.graph.nodes(), "action chunk");
     ++chunk_passes_;
     ggml_backend_tensor_get(chunk.values, values, 0, ggml_nbytes(chunk.values));
     if (state) ggml_backend_tensor_get(chunk.states, state, 0, chunk.states->nb[1]);  // the token's row

@@ -14,6 +14,11 @@ ggml_tensor* strip_rows(ggml_context* c, ggml_tensor* matrix, int64_t first, int
                         static_cast<size_t>(first) * matrix->nb[1]);
 }
 
+// What a profile counts the operator under.
+ggml_tensor* named(ggml_tensor* node, const char* name) {
+    return ggml_set_name(node, name);
+}
+
 }  // namespace
 
 bool Decoder::can_fuse() const {
@@ -44,7 +49,8 @@ ggml_tensor* Decoder::fused_layers(const Graph& graph, ggml_tensor* x, const Fus
         const int64_t skipped = cache_only ? query : 0, width = query + 2 * kv - skipped;
         ggml_tensor* bias = layer.qkv_bias;
         if (bias) bias = ggml_view_1d(c, bias, width, static_cast<size_t>(skipped) * bias->nb[0]);
-        h = ops::product(c, kernels, strip_rows(c, layer.qkv, skipped, width), h, bias);
+        h = named(ops::product(c, kernels, strip_rows(c, layer.qkv, skipped, width), h, bias),
+                  "queries, keys, values");
         h = fused::turned_stored(c, context, h, in.positions, in.cells, cache_.keys(i), cache_.values(i),
                                  layer.query_norm, layer.key_norm);
         if (cache_only) {
@@ -57,10 +63,11 @@ ggml_tensor* Decoder::fused_layers(const Graph& graph, ggml_tensor* x, const Fus
                                 static_cast<size_t>(first) * sizeof(float));
         };
         h = attend(i, {heads(0, query), heads(query, kv), heads(query + kv, kv)});
-        h = ops::product(c, kernels, layer.out, ops::quantised(c, kernels, h));
+        h = named(ops::product(c, kernels, layer.out, ops::quantised(c, kernels, h)), "attention output");
         h = fused::added_normed(c, context, x, h, layer.post_attention_norm, layer.feed_forward_norm, false);
-        h = fused::gated(c, context, ops::product(c, kernels, layer.gate_up, h));
-        h = ops::product(c, kernels, layer.down, h);
+        h = named(ops::product(c, kernels, layer.gate_up, h), "gate and up");
+        h = fused::gated(c, context, h);
+        h = named(ops::product(c, kernels, layer.down, h), "down");
         ggml_tensor* next =
             last ? weights_.output_norm : weights_.layers[static_cast<size_t>(i) + 1].attention_norm;
         h = fused::added_normed(c, context, x, h, layer.post_feed_forward_norm, next, last);

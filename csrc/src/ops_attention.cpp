@@ -15,7 +15,12 @@ namespace {
 using simd::kLanes;
 using simd::Vector;
 
-constexpr size_t kQueries = 4;              // rows of a tile
+// Rows of a tile: as many as leave the sums of two vectors each in registers.
+#if defined(__AVX512F__) || defined(__aarch64__)
+constexpr size_t kQueries = 8;
+#else
+constexpr size_t kQueries = 4;
+#endif
 constexpr int64_t kTileWidth = 2 * kLanes;  // columns of a tile
 
 int64_t pad(int64_t n) {
@@ -131,10 +136,25 @@ void attend_one(const Operands& o, int64_t head, int64_t batch) {
     const float norm = soften(scores, last - first, o.shape);
     float* out = o.out_row(head, 0, batch);
     std::fill(out, out + n, 0.0f);
-    for (int64_t j = first; j < last; ++j) {
-        const float* value = read_row(o.values, kv_head, j, batch, buffer);
-        const float weight = scores[j - first] * norm;
-        for (int64_t d = 0; d < n; ++d) out[d] += weight * value[d];
+    if (o.values->type != GGML_TYPE_F32 || n % kTileWidth != 0) {
+        for (int64_t j = first; j < last; ++j) {
+            const float* value = read_row(o.values, kv_head, j, batch, buffer);
+            const float weight = scores[j - first] * norm;
+            for (int64_t d = 0; d < n; ++d) out[d] += weight * value[d];
+        }
+        return;
+    }
+    // Sums stay in registers; even and odd keys apart, so that they need not wait for each other.
+    for (int64_t d = 0; d < n; d += kTileWidth) {
+        Vector sums[2][2] = {};
+        for (int64_t j = first; j < last; ++j) {
+            const float* value = read_row(o.values, kv_head, j, batch, nullptr) + d;
+            Vector* own = sums[j % 2];
+            own[0] += scores[j - first] * simd::load(value);
+            own[1] += scores[j - first] * simd::load(value + kLanes);
+        }
+        simd::store(out + d, (sums[0][0] + sums[1][0]) * norm);
+        simd::store(out + d + kLanes, (sums[0][1] + sums[1][1]) * norm);
     }
 }
 

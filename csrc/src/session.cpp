@@ -397,6 +397,16 @@ void Session::watch(Watcher watcher) {
     backend_.watch(std::move(watcher));
 }
 
+void Session::profile(bool on) {
+    const std::lock_guard lock(mutex_);
+    backend_.profile(on);
+}
+
+std::map<std::string, double> Session::profiled() {
+    const std::lock_guard lock(mutex_);
+    return backend_.profiled();
+}
+
 SessionInfo Session::info() {
     const std::lock_guard lock(mutex_);
     SessionInfo info{};

@@ -40,11 +40,25 @@ inline Vector minimum(Vector a, Vector b) {
     return a < b ? a : b;
 }
 
-// Lanes added in a fixed order.
+// Lanes added in a fixed order: halves, then halves of those.
 inline float sum(Vector v) {
-    float total = 0;
-    for (int64_t i = 0; i < kLanes; ++i) total += v[i];
-    return total;
+#if defined(__AVX512F__)
+    using Half = float __attribute__((vector_size(32)));
+    Half halves[2];
+    std::memcpy(halves, &v, sizeof v);
+    const Half eight = halves[0] + halves[1];
+#elif defined(__AVX__)
+    const Vector eight = v;
+#endif
+    using Quarter = float __attribute__((vector_size(16)));
+#if defined(__AVX__)
+    Quarter quarters[2];
+    std::memcpy(quarters, &eight, sizeof eight);
+    const Quarter four = quarters[0] + quarters[1];
+#else
+    const Quarter four = v;
+#endif
+    return (four[0] + four[2]) + (four[1] + four[3]);
 }
 
 inline float largest(Vector v) {

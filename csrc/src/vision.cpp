@@ -68,7 +68,7 @@ void VisionEncoder::build() {
 
 void VisionEncoder::encode(const uint8_t* const* images) {
     for (VisionTower& tower : towers_) tower.write(images);
-    backend_.compute(graph_.nodes());
+    backend_.compute(graph_.nodes(), "vision");
 }
 
 }  // namespace hyt

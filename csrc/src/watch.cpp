@@ -1,7 +1,10 @@
-// Computes a graph operator by operator and shows what goes into the weight matrices.
+// Computes a graph operator by operator: to show what goes into the weight matrices, or how long each takes.
+#include <chrono>
+
 #include "hyt/backend.h"
 #include "hyt/error.h"
 #include "hyt/weights.h"
+#include "ops.h"
 
 namespace hyt {
 namespace {
@@ -13,12 +16,30 @@ bool is_weight(const ggml_tensor* tensor) {
 
 }  // namespace
 
-void Backend::compute_watched(ggml_cgraph* graph) {
+// Runs one operator after the other; around(node, run) calls run().
+void Backend::compute_apart(ggml_cgraph* graph, const Around& around) {
     const ggml_init_params params{ggml_graph_overhead_custom(1, false), nullptr, true};
     const ggml_context_ptr context(ggml_init(params));
     ggml_cgraph* single = ggml_new_graph_custom(context.get(), 1, false);
     for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) {
         ggml_tensor* node = ggml_graph_node(graph, i);
+        Call call{};
+        if (call_of(node, call) && !call.kernel) continue;  // a view: no work
+        around(node, [&] {
+            if (call.kernel && own_kernels_) {
+                nodes_.assign(1, node);
+                return team_.run(run_step, this, 1);
+            }
+            ggml_graph_clear(single);
+            ggml_graph_add_node(single, node);
+            const ggml_status status = ggml_backend_graph_compute(backend_.get(), single);
+            if (status != GGML_STATUS_SUCCESS) throw Error("graph", "success", ggml_status_to_string(status));
+        });
+    }
+}
+
+void Backend::compute_watched(ggml_cgraph* graph) {
+    compute_apart(graph, [&](const ggml_tensor* node, const std::function<void()>& run) {
         if (node->op == GGML_OP_MUL_MAT && is_weight(node->src[0])) {
             const ggml_tensor* input = node->src[1];
             if (input->type != GGML_TYPE_F32 || !ggml_is_contiguous(input)) {
@@ -31,11 +52,18 @@ void Backend::compute_watched(ggml_cgraph* graph) {
             throw Error("watched products", "a session without own kernels",
                         "INT4 products of its own kernels");
         }
-        ggml_graph_clear(single);
-        ggml_graph_add_node(single, node);
-        const ggml_status status = ggml_backend_graph_compute(backend_.get(), single);
-        if (status != GGML_STATUS_SUCCESS) throw Error("graph", "success", ggml_status_to_string(status));
-    }
+        run();
+    });
+}
+
+void Backend::compute_profiled(ggml_cgraph* graph, const std::string& phase) {
+    using Clock = std::chrono::steady_clock;
+    compute_apart(graph, [&](const ggml_tensor* node, const std::function<void()>& run) {
+        const Clock::time_point start = Clock::now();
+        run();
+        const std::string name = node->op == GGML_OP_CUSTOM ? node->name : ggml_op_desc(node);
+        seconds_[phase + ": " + name] += std::chrono::duration<double>(Clock::now() - start).count();
+    });
 }
 
 }  // namespace hyt

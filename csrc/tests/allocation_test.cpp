@@ -76,8 +76,8 @@ int allocations_of_a_graph() {
     graph.expand(ggml_scale(graph.context(), hyt::graph_input(graph, GGML_TYPE_F32, 1), 2.0f));
     hyt::Workspace workspace(backend);
     workspace.place(graph);
-    backend.compute(graph.nodes());
-    return allocations_of([&] { backend.compute(graph.nodes()); });
+    backend.compute(graph.nodes(), "test");
+    return allocations_of([&] { backend.compute(graph.nodes(), "test"); });
 }
 
 // What one prefill and the passes of one action may allocate.

@@ -144,6 +144,14 @@ class CoreBackend:
         """
         self._call(lambda session: session.watch(function))
 
+    def profile(self, on: bool) -> None:
+        """Add up the time of each operator from now on, which then run one by one; False: no more."""
+        self._call(lambda session: session.profile(on))
+
+    def profiled(self) -> dict[str, float]:
+        """Seconds by "phase: operator" since the latest `profile(True)`."""
+        return self._call(lambda session: session.profiled())
+
     def info(self) -> Mapping[str, Any]:
         """Facts of the session as the core tells them."""
         return dict(self._call(lambda session: session.info()))

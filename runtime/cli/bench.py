@@ -16,7 +16,7 @@ from rich.table import Table
 
 from hyt.errors import InputError
 from hyt.runtime.actions import Timings
-from hyt.runtime.cli import bench_schedule
+from hyt.runtime.cli import bench_profile, bench_schedule
 from hyt.runtime.cli.loading import add_loading_options, load_policy
 from hyt.runtime.cli.output import check_output, describe_bundle, machine, versions, write_json
 from hyt.runtime.cost import Cost, cost_of
@@ -33,6 +33,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--repeat", type=int, default=20, metavar="N", help="answers of each kind (default 20)")
     parser.add_argument("--instruction", help="default: the first that the bundle lists")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
+    parser.add_argument("--profile", action="store_true", help="show the time of each operator in place of answers'")
     schedule = parser.add_argument_group("the loop", "whether thinking beside the actions delays them")
     schedule.add_argument("--schedule", action="store_true", help="measure the loop in place of single answers")
     schedule.add_argument("--periods", type=int, default=2000, metavar="N", help="turns of the loop (default 2000)")
@@ -50,6 +51,9 @@ def run(options: argparse.Namespace) -> None:
         if number < 1:
             raise InputError(name, expected="at least 1", received=str(number))
     check_output(options.json)
+    if options.profile:
+        bench_profile.run(options)
+        return
     with load_policy(options) as policy:
         instruction = options.instruction or next(iter(policy.contract.instructions), None)
         if instruction is None:

@@ -34,6 +34,16 @@ def test_a_bench_prints_a_table_and_one_line_of_json_and_writes_the_same(
     assert report["ceiling"]["threads"] == 1
 
 
+def test_a_profile_names_operators_by_phase(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["bench", str(tiny_bundle), "--profile", "--repeat", "2", "--threads", "1"]) == 0
+    *table, line = capsys.readouterr().out.splitlines()
+    phases = json.loads(line)["seconds_an_answer"]
+    assert set(phases) == {"vision", "prefill", "action token", "thought token"}
+    assert all(seconds > 0 for operators in phases.values() for seconds in operators.values())
+    assert "attention" in phases["prefill"]
+    assert any("prefill" in row for row in table)
+
+
 def test_a_policy_that_only_acts_is_measured_in_acting_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

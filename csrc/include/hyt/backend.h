@@ -45,22 +45,26 @@ class Backend {
     // ggml's repacked layout where it has one for the type and shape, else the plain one.
     ggml_backend_buffer_type_t matrix_buffer_type(const ggml_tensor* matrix) const;
 
-    // Runs the graph to its end. One of our operators alone runs on our own threads, without an allocation;
-    // any other is ggml's to run. Throws Error when ggml reports a failure.
-    void compute(ggml_cgraph* graph);
+    // Runs the graph to its end; `phase` is what a profile counts it under. A graph of our operators alone
+    // runs on our own threads, without an allocation; any other is ggml's to run. Throws Error when ggml
+    // reports a failure.
+    void compute(ggml_cgraph* graph, const char* phase);
 
-    // From now on the time of each of our operators is added up by name; false: no more, and forget it.
-    // Graphs with other operators add theirs up under "ggml".
+    // From now on the time of each operator is added up, from zero; false: no more. Operators run one by one
+    // then, so the sum is somewhat more than a graph takes otherwise.
     void profile(bool on);
-    // Seconds by name.
-    std::map<std::string, double> profile() const { return seconds_; }
+    // Seconds by "phase: operator".
+    const std::map<std::string, double>& profiled() const { return seconds_; }
 
     // From now on `watcher` is told of every product, null: no more. A watched graph is computed operator by
     // operator, which is slow: for calibration only.
     void watch(Watcher watcher) { watcher_ = std::move(watcher); }
 
   private:
+    using Around = std::function<void(const ggml_tensor* node, const std::function<void()>& run)>;
+    void compute_apart(ggml_cgraph* graph, const Around& around);
     void compute_watched(ggml_cgraph* graph);
+    void compute_profiled(ggml_cgraph* graph, const std::string& phase);
     bool gather(ggml_cgraph* graph);
     static void run_step(void* self, size_t index, int thread, int threads);
 

@@ -12,6 +12,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -124,8 +125,13 @@ class Session {
                               const std::vector<int32_t>& tokens);
 
     // For calibration: `watcher` is told of every product with a weight matrix, null ends that. With our own
-    // kernels some products are part of larger operators; without them (own_kernels false) all are told of.
+    // kernels some products are part of larger operators, and INT4 products are refused; without them
+    // (own_kernels false) all are told of.
     void watch(Watcher watcher);
+
+    // As Backend::profile() and profiled(): seconds by "phase: operator" since the latest profile(true).
+    void profile(bool on);
+    std::map<std::string, double> profiled();
 
     SessionInfo info();
 

@@ -20,6 +20,7 @@ using hyt::kStripRows;
 constexpr int64_t kGroups = 4;        // of a block, 64 bytes each
 constexpr int64_t kChunkBlocks = 32;  // of a pass over columns: a tile's activations stay in the first cache
 constexpr int64_t kPanelStrips = 16;  // of such a pass: their weights and sums stay in the second
+constexpr int64_t kAhead = 4096;      // bytes of weights that a single column asks memory for early
 constexpr int64_t kColumnBytes = kBlock + 8;
 
 // A tile's block of activations.
@@ -44,6 +45,10 @@ void multiply_tile(const uint8_t* numbers, const uint8_t* scales, int64_t strip_
         for (int s = 0; s < kStrips; ++s) sums[j][s] = Set::load(out + j * stride + s * kStripRows);
     }
     for (int64_t block = 0; block < blocks; ++block) {
+        if constexpr (kWidth == 1) {
+            for (int64_t line = 0; line < 4 * kGroups * kStripRows; line += 64)
+                __builtin_prefetch(numbers + kAhead + line);
+        }
         typename Set::Ints weights[kStrips][2 * kGroups];
         typename Set::Floats scale[kStrips];
         for (int s = 0; s < kStrips; ++s) {
