@@ -117,7 +117,8 @@ function drawTexts() {
   }
   $("limiter").hidden = !limiter;
   if (limiter) {
-    show("waiting", limiter.waiting_for ? `the next thought waits for ${limiter.waiting_for}` : "thinking");
+    const who = thought && thought.state === "writing" ? "it waits" : "the next one waits";
+    show("waiting", limiter.waiting_for ? `${who} for ${limiter.waiting_for}` : "thinking");
     const left = [];
     if (limiter.thoughts !== null) left.push(`${limiter.thoughts.toFixed(1)} thoughts`);
     if (limiter.tokens !== null) left.push(`${limiter.tokens.toFixed(0)} tokens`);
@@ -260,11 +261,12 @@ function drawTrace(canvas, dimension, low, high) {
 
 const BAR = 6; // pixels a period
 const LEFT = 52; // for the labels
+const FAR = 6; // times the usual turn: a period beyond is not on the scale
 let pointed = null; // period under the pointer
 
 function nice(most) {
   const power = 10 ** Math.floor(Math.log10(most || 1e-3));
-  return [1, 2, 5, 10].map((factor) => factor * power).find((value) => value >= most);
+  return [1, 1.5, 2, 3, 4, 6, 8, 10].map((factor) => factor * power).find((value) => value >= most);
 }
 
 function shownPeriods(width) {
@@ -317,7 +319,9 @@ function drawTurns(context, shown, x, width, floor, inTime) {
   const lengths = shown.map((period) => period[LENGTH]).filter((length) => length > 0).sort((a, b) => a - b);
   const deadline = inTime && lengths.length ? lengths[lengths.length >> 1] : null;
   const busy = (period) => period[ACT] + period[BEFORE] + period[BESIDE];
-  const top = scaleFor(shown.map(busy), Math.max(deadline ?? 0, 1e-4));
+  let top = scaleFor(shown.map(busy), 1e-4);
+  const near = deadline !== null && deadline < FAR * top; // else the bars would be too small to tell apart
+  if (near) top = scaleFor(shown.map(busy), deadline);
   const tall = floor - 8;
   for (const part of [0, 0.5, 1]) {
     line(context, LEFT, width, floor - part * tall, "edge");
@@ -347,7 +351,9 @@ function drawTurns(context, shown, x, width, floor, inTime) {
       context.setLineDash([]);
     }
   });
-  if (deadline !== null) {
+  if (deadline !== null && !near) {
+    write(context, `\u2191 period ${ms(deadline)}`, LEFT + 4, 16, "left", "ink");
+  } else if (deadline !== null) {
     const y = floor - (deadline / top) * tall;
     line(context, LEFT, width, y, "ink", [5, 4]);
     write(context, `period ${ms(deadline)}`, LEFT + 4, y > 16 ? y - 8 : y + 9, "left", "ink");
