@@ -18,11 +18,13 @@ from hyt.export.parity import Answers, Parity, ask, compare
 from hyt.export.quantization import Method, Request, method_of, rounder_for
 from hyt.export.quantization.gptq import TYPE as GPTQ_TYPE
 from hyt.runtime.backends.core import CoreBackend
+from hyt.runtime.backends.onnx import OnnxBackend
 from hyt.runtime.bundle import open_bundle
 from hyt.runtime.bundle_writer import write_manifest
 from hyt.runtime.manifest import Quantization
-from hyt.runtime.policy import Policy, load
+from hyt.runtime.policy import Policy
 
+ENGINES: dict[str, type[CoreBackend] | type[OnnxBackend]] = {"core": CoreBackend, "onnx": OnnxBackend}
 MOST_FLOAT32 = 1 << 30
 """Weights up to which the reference is float32; a larger model's is float16: half the disk and half the reading."""
 MOST_COPIED = 1 << 28
@@ -78,8 +80,8 @@ class Reference:
                 self._answers = ask(reference, samples, logits_of=core, on_sample=on_sample)
         on_sample = self.counter(f"answers of {backend}", len(samples))
         bundle = open_bundle(path)
-        engine = CoreBackend(bundle, self._threads) if backend == "core" else None
-        with load(path, threads=self._threads, backend=backend) if engine is None else Policy(bundle, engine) as policy:
+        engine = ENGINES[backend](bundle, self._threads)
+        with Policy(bundle, engine) as policy:
             answers = ask(policy, samples, logits_of=engine, reference=self._answers, on_sample=on_sample)
         quantization = bundle.manifest.quantization.requested
         return Parity(backend, quantization, compare(self._answers, answers, bundle.contract.action.dimensions))

@@ -42,7 +42,9 @@ def onnx_logits(
     bundle: Bundle, images: list[NDArray[np.uint8]], layout: NDArray[np.int32], tokens: list[int]
 ) -> NDArray[np.float32]:
     """The same of onnxruntime over the bundle's ONNX graphs."""
-    return OnnxBackend(bundle, threads=1).logits(layout, images, np.array(tokens, np.int32))
+    backend = OnnxBackend(bundle, threads=1)
+    backend.observe(images, layout)
+    return backend.logits(layout, np.array(tokens, np.int32))
 
 
 LOGITS = {"core": core_logits, "onnx": onnx_logits}

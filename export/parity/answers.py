@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyt.export.calibration.samples import Sample
+from hyt.runtime.backends.base import Scoring
 from hyt.runtime.backends.core import CoreBackend
 from hyt.runtime.contract import Contract
 from hyt.runtime.observation import check_observation
@@ -43,7 +44,7 @@ def ask(
     policy: Policy,
     samples: Sequence[Sample],
     *,
-    logits_of: CoreBackend | None = None,
+    logits_of: Scoring | None = None,
     reference: Answers | None = None,
     on_sample: Callable[[], None] = lambda: None,
 ) -> Answers:
@@ -97,8 +98,8 @@ def _decode(policy: Policy, modality: str, sample: Sample) -> Answer:
 class _Logits:
     """Logits of the action ids at each action position, fed with what was said; None of a continuous policy."""
 
-    def __init__(self, core: CoreBackend, contract: Contract, prompt: Prompt) -> None:
-        self._core = core
+    def __init__(self, engine: Scoring, contract: Contract, prompt: Prompt) -> None:
+        self._engine = engine
         self._contract = contract
         self._prompt = prompt
         self._action_ids = np.asarray(contract.action.token_ids, dtype=np.int64)
@@ -115,5 +116,5 @@ class _Logits:
         first = len(fed) - 1
         fed += said.tokens.tolist()[:-1]
         layout = self._prompt.layout(self._prompt.encode(text), sample.observation.state)
-        logits = self._core.logits(layout, np.asarray(fed, dtype=np.int32))
+        logits = self._engine.logits(layout, np.asarray(fed, dtype=np.int32))
         return logits[first:][:, self._action_ids]

@@ -55,6 +55,13 @@ class Written:
     seconds: Seconds
 
 
+class Scoring(Protocol):
+    """An engine that tells what it thought of each token, so that two can be compared."""
+
+    def logits(self, layout: NDArray[np.int32], tokens: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Logits, float32 (tokens, vocabulary), at each of `tokens` fed behind a prefix on the observed images."""
+
+
 class Backend(Protocol):
     """An engine with one policy loaded, called from one thread; every method raises HytError and its children."""
 

@@ -182,17 +182,10 @@ class OnnxBackend:
         self._fill(prefix, SCRATCH)
         return self._decide(SCRATCH, tag, (self._vision_seconds, prefix.seconds))[0]
 
-    def logits(
-        self, layout: NDArray[np.int32], images: Sequence[NDArray[np.uint8]], tokens: NDArray[np.int32]
-    ) -> NDArray[np.float32]:
-        """Teacher-forced logits float32 (len(tokens), vocabulary) at each of `tokens` behind a prefix; for parity.
-
-        The images and the prefix become what was observed last.
-        """
-        self.observe(images, layout)
-        assert self._prefix is not None
-        self._fill(self._prefix, SCRATCH)
-        self._prefix.filled = False
+    def logits(self, layout: NDArray[np.int32], tokens: NDArray[np.int32]) -> NDArray[np.float32]:
+        """Logits, float32 (tokens, vocabulary), at each of `tokens` fed behind a prefix on the observed images."""
+        self._check_open()
+        self._fill(_Prefix(self._read(layout)), SCRATCH)
         return np.stack([self._language.logits(SCRATCH, token).copy() for token in tokens.tolist()])
 
     def info(self) -> Mapping[str, Any]:

@@ -48,6 +48,18 @@ def test_a_float_bundle_agrees_wholly_with_the_float_policy(
         assert {error["largest"] for error in modality["actions"]} == {0.0}
 
 
+def test_onnxruntime_is_judged_beside_the_core(tiny_checkpoint: Checkpoint, data: Path, tmp_path: Path) -> None:
+    request = CalibrationRequest(data, 6)
+    report = export_bundle(
+        tiny_checkpoint.path, tmp_path / "x.hyt", quantization="f32", onnx="fused", calibration=request
+    )
+    core, onnx = report.parity
+    assert (core.backend, onnx.backend, onnx.agreement) == ("core", "onnx", 1.0)
+    for modality in onnx.modalities.values():
+        assert modality.logit_error_largest is not None
+        assert 0 < modality.logit_error_largest < 1e-3  # float32 in another order
+
+
 def test_gptq_answers_nearer_to_float_than_plain_rounding(
     tiny_checkpoint: Checkpoint, data: Path, tmp_path: Path
 ) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from families import Case, write_llava, write_paligemma
-from family_parity import F32_BOUND, core_logits
+from family_parity import F32_BOUND, LOGITS
 
 import hyt
 from hyt.export.exporter import export_bundle
@@ -32,16 +32,17 @@ def write_looking_back(path: Path, name: str) -> Case:
     return case
 
 
+@pytest.mark.parametrize("backend", LOGITS)
 @pytest.mark.parametrize("name", FAMILIES)
-def test_two_frames_of_two_cameras_are_four_images_to_transformers(tmp_path: Path, name: str) -> None:
+def test_two_frames_of_two_cameras_are_four_images_to_transformers(tmp_path: Path, name: str, backend: str) -> None:
     case = write_looking_back(tmp_path / "c", name)
-    export_bundle(case.path, tmp_path / "x.hyt", quantization="f32", threads=1)
+    export_bundle(case.path, tmp_path / "x.hyt", quantization="f32", onnx="fused", threads=1)
     bundle = open_bundle(tmp_path / "x.hyt")
     contract, random = bundle.contract, np.random.default_rng(5)
     assert contract.image_count == 4
     images = {c.name: random.integers(0, 256, c.shape, dtype=np.uint8) for c in contract.cameras}
     state = [0.1] * len(contract.state.dimensions) if contract.state else []
-    with hyt.load(tmp_path / "x.hyt", threads=1) as policy:
+    with hyt.load(tmp_path / "x.hyt", threads=1, backend=backend) as policy:
         policy.reset(instruction=contract.instructions[0])
         tokens = policy.act(hyt.Observation(images, state)).tokens.tolist()
         text = policy.prompt.encode(contract.instructions[0])
@@ -49,7 +50,7 @@ def test_two_frames_of_two_cameras_are_four_images_to_transformers(tmp_path: Pat
     order = [images[s.camera][frame] for s in contract.prompt if s.kind == "image" for frame in range(2)]
     fed = [contract.modalities.act, *tokens[:-1]]
     expected = case.logits(order, layout.tolist(), fed)
-    error = np.abs(core_logits(bundle, order, layout, fed) - expected).max()
+    error = np.abs(LOGITS[backend](bundle, order, layout, fed) - expected).max()
     assert error < F32_BOUND * np.abs(expected).max()
     ids = np.array(contract.action.token_ids)
     said = ids[expected[:, ids].argmax(axis=1)]
