@@ -15,6 +15,7 @@ from hyt.runtime.contract import Contract, ImageSegment, StateSegment, TokenSegm
 from hyt.runtime.json_file import parse_json, read_bytes
 
 TOKENIZER_LIMIT = 128 * 2**20  # bytes
+_STRANGE = "\N{SNOWMAN}\N{SNOWMAN} \N{SNOWMAN}"  # in no policy's instructions
 _LONGEST_ADDED_TOKEN = 256  # characters: the tokenizers library reads one in quadratic time
 
 
@@ -132,6 +133,7 @@ def read_tokenizer(path: Path, contract: Contract) -> Tokenizer:
             raise BundleError(f"{path}", expected=expected, received=f"one of {len(content)}")
     try:
         tokenizer = Tokenizer.from_str(text.decode("utf-8"))
+        tokenizer.encode(_STRANGE)  # some damage shows only where a word is not known
     except Exception as problem:  # the tokenizers library raises bare Exception
         raise BundleError(f"{path}", expected="a Hugging Face tokenizer.json", received=str(problem)) from None
     size = tokenizer.get_vocab_size(with_added_tokens=True)

@@ -89,6 +89,14 @@ def test_a_damaged_tokenizer_is_a_bundle_error(tmp_path: Path) -> None:
         read_tokenizer(path, CONTRACT)
 
 
+def test_a_tokenizer_that_fails_at_an_unknown_word_is_refused_when_it_is_read(tmp_path: Path) -> None:
+    data = json.loads(checkpoints.make_tokenizer(SHAPE).to_str())
+    data["model"]["unk_token"] = "<nobody>"
+    (tmp_path / "tokenizer.json").write_text(json.dumps(data))
+    with pytest.raises(hyt.BundleError, match=r"expected a Hugging Face tokenizer\.json; received .*UNK"):
+        read_tokenizer(tmp_path / "tokenizer.json", CONTRACT)
+
+
 def test_an_endless_token_is_refused_before_the_library_chews_on_it(tmp_path: Path) -> None:
     data = json.loads(checkpoints.make_tokenizer(SHAPE).to_str())
     data["added_tokens"][0]["content"] = "x" * 10**6
