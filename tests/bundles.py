@@ -30,7 +30,9 @@ def write_bundle(
     return _export(folder, quantization, onnx)
 
 
-def write_arm_bundle(folder: Path, *, steps: int = 1, reach: float = 0.05, gate_units: int = 0) -> Path:
+def write_arm_bundle(
+    folder: Path, *, steps: int = 1, reach: float = 0.05, gate_units: int = 0, onnx: str | None = None
+) -> Path:
     """The same for the simulated arm: camera corner2 of 128 pixels, up to `reach` metres a step, gripper effort."""
     checkpoints.write_checkpoint(folder / "tiny", replace(ARM, steps=steps, gate_units=gate_units))
     path = folder / "tiny" / "hyt.json"
@@ -41,7 +43,7 @@ def write_arm_bundle(folder: Path, *, steps: int = 1, reach: float = 0.05, gate_
         axis.update(low=-reach, high=reach)
     gripper.update(low=-1.0, high=1.0, semantics="absolute", relative_to="none")
     path.write_text(json.dumps(contract))
-    return _export(folder, "q4_0")
+    return _export(folder, "q4_0", onnx)
 
 
 def seal(bundle: Path) -> None:

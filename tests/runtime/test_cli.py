@@ -37,6 +37,19 @@ def test_a_missing_bundle_is_exit_code_4(command: list[str], tmp_path: Path, cap
     )
 
 
+def test_a_bundle_without_onnx_graphs_names_the_option_that_writes_them(tiny_bundle: Path, capsys: Captured) -> None:
+    code, line = failed(capsys, "bench", str(tiny_bundle), "--backend", "onnx")
+    assert code == 4
+    assert line.endswith("expected ONNX graphs in it; received none; export the checkpoint with hyt-export --onnx")
+
+
+def test_a_provider_without_the_onnx_backend_is_exit_code_5(tiny_bundle: Path, capsys: Captured) -> None:
+    assert failed(capsys, "bench", str(tiny_bundle), "--provider", "cuda") == (
+        5,
+        "hyt-run: provider; expected none but with backend 'onnx'; received 'cuda'",
+    )
+
+
 def test_an_unknown_kind_of_robot_is_exit_code_5(capsys: Captured) -> None:
     assert failed(capsys, "drive", "x.hyt", "--robot", "xarm") == (
         5,

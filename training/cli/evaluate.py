@@ -43,6 +43,11 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--quantization", default="f32", help="of checkpoints, comma-separated: each gives one policy (default: f32)"
     )
+    parser.add_argument(
+        "--backends",
+        default="core",
+        help="comma-separated: core, onnx (of bundles with graphs); each gives a policy",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results")
     parser.add_argument(
         "--log",
@@ -92,7 +97,9 @@ def run(options: argparse.Namespace) -> None:
     check_output(options.plot)
     check_plot(options.plot)
     with tempfile.TemporaryDirectory(prefix="hyt-evaluate-") as scratch, open_log(log_path) as log:
-        entries = open_entries(options.policies, options.quantization.split(","), Path(scratch))
+        entries = open_entries(
+            options.policies, options.quantization.split(","), Path(scratch), options.backends.split(",")
+        )
         if "gate" in modes:
             for entry in entries:
                 require_gate(open_bundle(entry.bundle).contract)

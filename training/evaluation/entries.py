@@ -10,6 +10,7 @@ from hyt.errors import CheckpointError, InputError
 from hyt.export.exporter import export_bundle
 from hyt.runtime.bundle import open_bundle
 from hyt.runtime.manifest import MANIFEST_NAME
+from hyt.runtime.policy import BACKENDS
 from hyt.simulation.tasks import TASKS
 
 
@@ -19,8 +20,9 @@ class Entry:
 
     name:     what tables call it, unlike any other entry's
     bundle:   folder of the bundle
-    identity: of the policy itself: equal weights, tokenizer and contract give equal identities
+    identity: of the policy itself and its engine: equal weights, tokenizer and contract give equal identities
     instructions: those that it was trained on, as far as its contract lists them
+    backend:  the engine that computes it, one of hyt.runtime.policy.BACKENDS
     """
 
     name: str
@@ -28,17 +30,24 @@ class Entry:
     quantization: str
     identity: str
     instructions: tuple[str, ...]
+    backend: str = "core"
 
 
-def open_entries(paths: Sequence[Path], quantizations: Sequence[str], scratch: Path) -> list[Entry]:
-    """Entries of bundles and checkpoints; each checkpoint is exported to `scratch` once for each quantization.
+def open_entries(
+    paths: Sequence[Path], quantizations: Sequence[str], scratch: Path, backends: Sequence[str] = ("core",)
+) -> list[Entry]:
+    """Entries of bundles and checkpoints, one for each of `backends`.
 
-    Raises CheckpointError, BundleError and InputError for what cannot be exported or opened, or is named twice.
+    Each checkpoint is exported to `scratch` once for each quantization. Raises CheckpointError, BundleError and
+    InputError for what cannot be exported or opened, is named twice, or is no backend.
     """
+    if unknown := [backend for backend in backends if backend not in BACKENDS]:
+        raise InputError("backends", expected=f"some of {', '.join(BACKENDS)}", received=repr(unknown[0]))
+    graphs = "fused" if "onnx" in backends else None
     entries: list[Entry] = []
     for path in paths:
         if (path / MANIFEST_NAME).exists():
-            entries.append(_entry(path))
+            entries += _entries(path, backends)
             continue
         if not (path / "hyt.json").exists():
             raise CheckpointError(
@@ -48,8 +57,8 @@ def open_entries(paths: Sequence[Path], quantizations: Sequence[str], scratch: P
             )
         for quantization in quantizations:
             bundle = scratch / f"{len(entries)}-{quantization}.hyt"
-            export_bundle(path, bundle, quantization=quantization, threads=1)
-            entries.append(_entry(bundle, path.resolve().name))
+            export_bundle(path, bundle, quantization=quantization, onnx=graphs, threads=1)
+            entries += _entries(bundle, backends, path.resolve().name)
     return _distinct(entries)
 
 
@@ -59,11 +68,17 @@ def tasks_known(entries: Sequence[Entry]) -> list[str]:
     return known or list(TASKS)
 
 
-def _entry(path: Path, name: str = "") -> Entry:
+def _entries(path: Path, backends: Sequence[str], name: str = "") -> list[Entry]:
+    """The bundle by each backend; that of the core has no addition to its name and identity."""
     bundle = open_bundle(path)
-    quantization = bundle.manifest.quantization.requested
+    quantization, identity = bundle.manifest.quantization.requested, bundle.manifest.identity()
     name = f"{name or path.resolve().stem} {quantization}"
-    return Entry(name, path, quantization, bundle.manifest.identity(), tuple(bundle.contract.instructions))
+    core = Entry(name, path, quantization, identity, tuple(bundle.contract.instructions))
+    return [
+        core if backend == core.backend
+        else replace(core, name=f"{name} {backend}", identity=f"{identity}+{backend}", backend=backend)
+        for backend in backends
+    ]  # fmt: skip
 
 
 def _distinct(entries: list[Entry]) -> list[Entry]:

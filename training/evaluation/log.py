@@ -19,7 +19,7 @@ from hyt.errors import InputError
 class Job:
     """One episode to run; what it is called, and with it what stands in the log, is `key`.
 
-    policy: the identity of the entry; bundle: its folder.
+    policy: the identity of the entry; bundle: its folder; backend: the engine that computes it.
     """
 
     policy: str
@@ -27,6 +27,7 @@ class Job:
     mode: str
     task: str
     seed: int
+    backend: str = "core"
 
     @property
     def key(self) -> tuple[str, str, str, int]:

@@ -32,7 +32,7 @@ class Plan:
     def jobs(self) -> list[Job]:
         """Ordered by task, so that a process opens each robot once."""
         return [
-            Job(entry.identity, str(entry.bundle), mode, task, seed)
+            Job(entry.identity, str(entry.bundle), mode, task, seed, entry.backend)
             for task in self.tasks
             for entry in self.entries
             for mode in self.modes

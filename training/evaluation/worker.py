@@ -63,7 +63,7 @@ class Worker:
     def _policy(self, job: Job) -> Policy:
         policy = self._policies.get(job.policy)
         if policy is None:
-            policy = self._policies[job.policy] = load(job.bundle, threads=1)
+            policy = self._policies[job.policy] = load(job.bundle, threads=1, backend=job.backend)
         return policy
 
     def _open(self, policy: Policy, job: Job) -> SimulatedRobot:

@@ -129,6 +129,24 @@ def test_a_folder_that_is_no_policy_and_a_policy_named_twice_are_refused(
     assert "received 'tiny q4_0', the same as 'tiny q4_0'" in capsys.readouterr().err
 
 
+def test_one_bundle_by_both_backends_is_two_policies_on_the_same_seeds(tmp_path: Path) -> None:
+    bundle = write_arm_bundle(tmp_path, steps=8, onnx="fused")
+    report = tmp_path / "both.json"
+    options = ["--modes", "act", "--tasks", TASK, "--seeds", "900000", "--episodes", "1", "--workers", "1"]
+    assert evaluate(bundle, "--backends", "core,onnx", *options, "--json", report) == 0
+    core, onnx = read(report)["policies"].values()
+    assert onnx["identity"] == f"{core['identity']}+onnx"
+    lines = [json.loads(line) for line in report.with_suffix(".jsonl").read_text().splitlines()]
+    assert [(line["policy"], line["seed"]) for line in lines] == [
+        (core["identity"], 900000), (onnx["identity"], 900000)
+    ]  # fmt: skip
+
+
+def test_an_unknown_backend_is_refused(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert evaluate(bundle, "--backends", "core,ort") == 5
+    assert "backends; expected some of core, onnx; received 'ort'" in capsys.readouterr().err
+
+
 def test_the_default_tasks_are_those_whose_instructions_the_contract_lists() -> None:
     entry = Entry("arm", Path("arm.hyt"), "f32", "0", ("close the drawer", "open the drawer"))
     assert tasks_known([entry]) == ["drawer-open-v3", "drawer-close-v3"]
