@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 from hyt.errors import LinkError
 from hyt.runtime.controls import Controls
@@ -18,6 +18,7 @@ from hyt.runtime.schedule.ask import Asker, Modality
 from hyt.runtime.schedule.options import Schedule
 from hyt.runtime.schedule.pace import Pace
 from hyt.runtime.schedule.thinker import Thinker, Turn
+from hyt.runtime.schedule.wait import prompt_interpreter
 
 __all__ = ["Modality", "run_episode"]
 
@@ -62,9 +63,10 @@ def run_episode(
         Schedule() if schedule is None else schedule,
     )
     try:
-        run.prepare()
-        robot.reset(seed)
-        return run.episode(seed, instruction, max_decisions)
+        with nullcontext() if robot.stepped else prompt_interpreter():
+            run.prepare()
+            robot.reset(seed)
+            return run.episode(seed, instruction, max_decisions)
     except BaseException:
         with suppress(LinkError):  # the link may be what failed
             robot.rest()
@@ -118,9 +120,12 @@ class _Run:
             if decision.outcome.done:
                 break
             self._think(decision)
-        if not controls.stopped:
+        if controls.stopped:
+            with suppress(LinkError):  # it may be stopped already, and latched
+                robot.rest()
+        else:
             self._pace.finish()
-        self._thinker.drop()
+        self._thinker.drop(self._pace.now)
         result = EpisodeResult(
             seed,
             robot.success,

@@ -81,13 +81,13 @@ class Pace:
     def start(self, began: float) -> int | None:
         """Tick for the chunk of the turn that began then; None for the next possible one.
 
-        A turn that began too late gets the tick that it can reach: what has to be dropped of its chunk is counted from
-        there, and the chunk is late whatever starts then.
+        A turn that began too late gets the tick that such turns usually reach: what has to be dropped of its chunk is
+        counted from there, and the chunk is late.
         """
         if self._start is None or self._robot.stepped:
             return self._start
-        reachable = self._robot.tick() + (began + self.lead - time.monotonic()) * self._robot.tick_hz
-        return max(self._start, int(reachable))
+        usual = self._robot.tick() + (began + self._work.median - time.monotonic()) * self._robot.tick_hz
+        return max(self._start, int(usual))
 
     def sent(self, began: float, handed: float, sent: Sent) -> bool:
         """The chunk of the turn that began at `began` was handed over at `handed`; returns whether it is late."""

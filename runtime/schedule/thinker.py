@@ -116,7 +116,7 @@ class Thinker:
         if not self._able:
             return
         if turn.following:
-            self.drop()
+            self.drop(turn.now)
             self.holder.drop()
         self._trigger.decided(turn.index, turn.now, turn.probability, turn.demanded)
         waiting_for = "a followed text" if turn.following else self._write(turn)
@@ -124,10 +124,10 @@ class Thinker:
         for listener in self._listeners:
             listener.limited(state)
 
-    def drop(self) -> None:
-        """Give the open thought up."""
+    def drop(self, now: float) -> None:
+        """Give the open thought up, at `now` of the robot's time."""
         if self._open is not None:
-            self._end(self._open, "dropped", self._open.turn.now)
+            self._end(self._open, "dropped", now)
 
     def _write(self, turn: Turn) -> str:
         """Begin or go on; returns what a thought waits for, empty while one is being written."""

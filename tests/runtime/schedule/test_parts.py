@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 import numpy as np
@@ -11,7 +12,7 @@ from hyt.errors import InputError
 from hyt.runtime.schedule.budget import Estimate
 from hyt.runtime.schedule.holder import Holder
 from hyt.runtime.schedule.options import Schedule, Thinking
-from hyt.runtime.schedule.wait import sleep_until
+from hyt.runtime.schedule.wait import prompt_interpreter, sleep_until
 
 
 def filled(*seconds: float) -> Estimate:
@@ -29,8 +30,15 @@ def test_an_estimate_is_an_upper_end_of_what_was_measured() -> None:
 
 def test_one_slow_moment_does_not_move_an_estimate_and_a_slow_machine_does() -> None:
     assert filled(*[1.0] * 50, 60.0, *[1.0] * 40).upper == 1.0
-    assert filled(*[1.0] * 90, *[5.0] * 10).upper == 5.0
+    assert filled(*[1.0] * 90, *[2.5] * 10).upper == 2.5
+    assert filled(*[1.0] * 40, *[5.0] * 60).upper == 5.0
     assert filled(*[5.0] * 100, *[1.0] * 100).upper == 1.0
+
+
+def test_an_estimate_chases_no_tail_beyond_three_medians() -> None:
+    assert filled(1.0, 1.0, 60.0).upper == 3.0
+    assert filled(*[1.0] * 90, *[60.0] * 10).upper == 3.0
+    assert filled(*[1.0] * 90, *[60.0] * 10).median == 1.0
 
 
 def test_a_thought_is_held_for_so_many_decisions_from_the_next_one_on() -> None:
@@ -94,3 +102,13 @@ def test_thinking_that_is_none_is_refused(wrong: dict[str, float]) -> None:
     (name,) = wrong
     with pytest.raises(InputError, match=f"^{name}; expected"):
         Thinking("every", **wrong)  # type: ignore[arg-type]
+
+
+def test_in_real_time_no_other_thread_keeps_the_interpreter_for_long() -> None:
+    before = sys.getswitchinterval()
+    with prompt_interpreter():
+        assert sys.getswitchinterval() == pytest.approx(1e-4, rel=0.02)
+        with prompt_interpreter():
+            pass
+        assert sys.getswitchinterval() == pytest.approx(1e-4, rel=0.02)
+    assert sys.getswitchinterval() == before
