@@ -5,8 +5,8 @@
 The reference is transformers with the weights that the bundle holds (dequantised by gguf-py). act, think and follow are
 decoded by the core; the reference is then fed the same tokens and must make the same choice at every position where its
 two best logits differ by more than twice the difference of the two logits (the measured error at that position). With
-`--against`, the mean difference of the two bundles' actions is told in the robot's units. Prints one JSON line; exits
-with 1 when a choice differs above its margin.
+`--against`, the answers of the two bundles are compared as an export compares them (`hyt.export.parity`). Prints one
+JSON line; exits with 1 when a choice differs above its margin.
 """
 
 from __future__ import annotations
@@ -26,9 +26,13 @@ from transformers import PaliGemmaForConditionalGeneration
 
 import hyt
 from hyt.dataset.images import decode_image
+from hyt.export.calibration import Sample
 from hyt.export.checkpoint import Checkpoint
 from hyt.export.families import load_model
-from hyt.runtime import _core
+from hyt.export.parity import Parity, ask
+from hyt.export.parity import compare as laid_side_by_side
+from hyt.runtime.backends.core import CoreBackend
+from hyt.runtime.bundle import open_bundle
 from hyt.simulation import seeds
 from hyt.simulation.metaworld import MetaWorldArm
 from hyt.simulation.tasks import TASKS
@@ -38,15 +42,6 @@ from hyt.training.network import target_logits
 from hyt.training.packing import IMAGE_SLOT, Branch, Sequence, normalise, pack
 
 Ids = npt.NDArray[np.int32]
-
-
-@dataclass(frozen=True)
-class Recorded:
-    """What the policy would be shown at one decision."""
-
-    instruction: str
-    sub_instruction: str
-    observation: hyt.Observation
 
 
 @dataclass
@@ -60,21 +55,21 @@ class Tally:
     errors: list[float] = field(default_factory=list)
 
 
-def record(count: int, instructions: tuple[str, ...]) -> list[Recorded]:
+def record(count: int, instructions: tuple[str, ...]) -> list[Sample]:
     """`count` decisions of disturbed expert episodes on the validation seeds, spread over the policy's own tasks."""
-    recorded: list[Recorded] = []
+    recorded: list[Sample] = []
     tasks = {name: task for name, task in TASKS.items() if task.instructions[0] in instructions}
     share = -(-count // len(tasks))
     for name, task in tasks.items():
         arm = MetaWorldArm(name)
-        mine: list[Recorded] = []
+        mine: list[Sample] = []
         for seed in seeds.VALIDATION:
             episode = demonstrate(arm, seed, Disturbance(episodes=1.0))
             for i in range(0 if episode is None else len(episode.states)):
                 camera = ARM.cameras[0]
                 image = decode_image(episode.images[camera.name][i], camera, f"seed {seed}")
                 observation = hyt.Observation({camera.name: image}, episode.states[i])
-                mine.append(Recorded(task.instructions[0], episode.sub_instructions[i], observation))
+                mine.append(Sample(task.instructions[0], episode.sub_instructions[i], observation))
             if len(mine) >= share:
                 break
         arm.close()
@@ -106,48 +101,32 @@ def _parameter_name(source: str, parameters: dict[str, Any]) -> str:
 
 
 class Core:
-    """A bundle's session with its prompt, so that tokens and logits come from the same weights."""
+    """A bundle's policy with its engine, so that tokens and logits come from the same weights."""
 
     def __init__(self, bundle: Path, threads: int) -> None:
-        self.policy = hyt.load(bundle, threads=threads)
-        contract = self.contract = self.policy.contract
-        if contract.action.kind != "tokens":
+        opened = open_bundle(bundle)
+        self.contract = opened.contract
+        if self.contract.action.kind != "tokens":
             raise hyt.InputError("parity", expected="a policy with action tokens", received="a continuous one")
-        opened = self.policy.bundle
-        self.session = _core.Session(
-            str(opened.language),
-            str(opened.vision),
-            threads=threads,
-            vocab_size=contract.vocab_size,
-            image_count=1,
-            max_text_tokens=contract.max_text_positions(),
-            max_thought_tokens=contract.thought.max_tokens,
-            action_tokens=contract.action.tokens,
-            action_token_ids=contract.action.token_ids,
-            thought_suppressed_ids=contract.thought.suppressed_ids,
-            thought_end_id=contract.thought.end_id,
-        )
+        self.backend = CoreBackend(opened, threads)
+        self.policy = hyt.Policy(opened, self.backend)
 
     def layout(self, text: str, observation: hyt.Observation) -> Ids:
         """The prefix of one observation."""
         return self.policy.prompt.layout(self.policy.prompt.encode(text), observation.state)
 
-    def decode(self, item: Recorded) -> dict[str, tuple[Ids, list[int]]]:
+    def decode(self, item: Sample) -> dict[str, tuple[Ids, list[int]]]:
         """Per modality: the prefix, and the tag with all tokens the core chose behind it."""
-        tags = self.contract.modalities
-        layout = self.layout(item.instruction, item.observation)
-        other = self.layout(item.sub_instruction, item.observation)
-        self.session.observe([item.observation.images["corner2"]], layout)
-        act = [tags.act, *self.session.act(tags.act).tokens.tolist()]
-        self.session.think_begin(tags.think)
-        thought = self.session.think().tokens.tolist()
-        after = self.session.act_after_thought().tokens.tolist()
-        follow = [tags.follow, *self.session.follow(other, tags.follow).tokens.tolist()]
-        think = [tags.think, *thought, self.contract.thought.end_id, *after]
-        return {"act": (layout, act), "think": (layout, think), "follow": (other, follow)}
+        decoded = {}
+        for name, (answer,) in ask(self.policy, [item]).items():
+            text = item.sub_instruction if name == "follow" else item.instruction
+            thought = [*answer.thought.tolist(), self.contract.thought.end_id] if name == "think" else []
+            said = [self.contract.modalities.named()[name], *thought, *answer.tokens.tolist()]
+            decoded[name] = (self.layout(text, item.observation), said)
+        return decoded
 
 
-def compare(core: Core, model: Any, items: list[Recorded], batch_size: int = 32) -> dict[str, Tally]:
+def compare(core: Core, model: Any, items: list[Sample], batch_size: int = 32) -> dict[str, Tally]:
     """Tallies of each modality over all items."""
     contract = core.contract
     camera = contract.cameras[0]
@@ -160,9 +139,7 @@ def compare(core: Core, model: Any, items: list[Recorded], batch_size: int = 32)
         for item in part:
             answers = core.decode(item)
             decoded.append(answers)
-            logits.append(
-                {m: core.session.logits(p, None, np.array(t[:-1], np.int32)) for m, (p, t) in answers.items()}
-            )
+            logits.append({m: core.backend.logits(p, np.array(t[:-1], np.int32)) for m, (p, t) in answers.items()})
         pixels = normalise(np.stack([[i.observation.images["corner2"]] for i in part]), camera.mean, camera.std)
         slots = [IMAGE_SLOT] * (camera.height // model.config.vision_config.patch_size) ** 2
         for modality, tally in tallies.items():
@@ -205,24 +182,6 @@ def _count(
         tally.above_margin += bool(best - second > 2 * error)
 
 
-def action_difference(first: Core, second: Core, items: list[Recorded]) -> dict[str, Any]:
-    """Mean absolute difference of two bundles' act actions, per dimension in its unit, and the part of equal tokens."""
-    differences, equal = [], []
-    for item in items:
-        chunks = []
-        for core in (first, second):
-            core.policy.reset(instruction=item.instruction)
-            chunks.append(core.policy.act(item.observation))
-        differences.append(np.abs(chunks[0].values - chunks[1].values).mean(axis=0))
-        equal.append(float(np.mean(chunks[0].tokens == chunks[1].tokens)))
-    mean = np.mean(differences, axis=0)
-    dimensions = first.contract.action.dimensions
-    return {
-        "mean_absolute": {f"{d.name} [{d.unit}]": round(float(v), 6) for d, v in zip(dimensions, mean, strict=True)},
-        "equal_tokens": round(float(np.mean(equal)), 4),
-    }
-
-
 def parity(checkpoint: Path, bundle: Path, against: Path | None, observations: int, threads: int) -> dict[str, Any]:
     """The comparison as JSON values."""
     torch.set_num_threads(threads)
@@ -244,7 +203,9 @@ def parity(checkpoint: Path, bundle: Path, against: Path | None, observations: i
         },
     }
     if against is not None:
-        result["action_difference"] = action_difference(Core(against, threads), core, items)
+        answers = [ask(policy, items) for policy in (Core(against, threads).policy, core.policy)]
+        modalities = laid_side_by_side(*answers, core.contract.action.dimensions)
+        result["against"] = Parity("core", str(result["bundle"]), modalities).data()["modalities"]
     return result
 
 
