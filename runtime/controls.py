@@ -79,13 +79,14 @@ class Controls:
     def driving(self, robot: Robot) -> Iterator[None]:
         """Lets `stop` reach this robot's firmware, past the loop that drives it in the block.
 
-        A block that was stopped ends with StoppedError, however the loop ended; with LinkError where the firmware has
-        not confirmed that it stopped.
+        A block that was stopped ends with StoppedError, however the loop ended, and one that was stopped before is not
+        entered; with LinkError where the firmware has not confirmed that it stopped.
         """
         with self._lock:
             self._robot = robot
         try:
-            yield
+            if not self.stopped:  # else nothing is armed any more
+                yield
         except LinkError:
             if not self.stopped:  # else the loop ran into the stopped firmware
                 raise

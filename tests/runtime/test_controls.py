@@ -59,12 +59,12 @@ def test_a_stop_passes_a_loop_that_is_busy() -> None:
         busy()
 
 
-def test_a_stop_that_came_before_the_robot_stops_it_too() -> None:
+def test_after_a_stop_the_next_robot_is_stopped_and_never_driven() -> None:
     controls, robot = Controls(), FakeRobot()
     controls.stop()
     with pytest.raises(StoppedError), controls.driving(robot):
-        pass
-    assert robot.stops == 1
+        robot.reset(0)
+    assert (robot.stops, robot.seeds) == (1, [])
 
 
 @pytest.mark.parametrize(("stopped", "ends_with"), [(False, "cable"), (True, "a stop from the user")])
