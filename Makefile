@@ -5,6 +5,7 @@
 #   make parity     the core against PyTorch on 1000 observations, f32 and INT4
 #   make bench      timings of the shipped policy and of random 0.5B and 3B shapes, and against llama.cpp and PyTorch
 #   make firmware-check   cppcheck over the firmware;  make firmware-size: its flash, RAM and deepest stack
+#   make neon-check   tests of the core's Arm kernels, cross-compiled, on an emulated CPU with and one without int8 dot products
 #   make fuzz       a coverage-guided fuzzer on the firmware for FUZZ_SECONDS, ten minutes
 #   make policy     collect demonstrations and fit the shipped policy again (hours on two cores)
 
@@ -26,7 +27,7 @@ PACKAGES := python runtime export dataset firmware_bridge training simulation
 SOURCES := $(shell find $(PACKAGES) csrc -type f -not -path '*/__pycache__/*') CMakeLists.txt pyproject.toml
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-slow lint format firmware-check firmware-size fuzz evaluate parity bench policy setup setup-dev clean
+.PHONY: run test test-slow lint format neon-check firmware-check firmware-size fuzz evaluate parity bench policy setup setup-dev clean
 .DELETE_ON_ERROR:
 
 run: setup $(OUT)/metaworld-arm.hyt/manifest.json
@@ -60,6 +61,23 @@ firmware-check: $(VENV)/.system
 	cppcheck --quiet --std=c11 --error-exitcode=1 --enable=warning,style,performance,portability --inline-suppr \
 	    --suppress=missingIncludeSystem --suppress=unusedStructMember -I$(FIRMWARE)/core -I$(FIRMWARE)/ports/shared \
 	    $(FIRMWARE)/core $(FIRMWARE)/ports
+
+# The kernels are compiled for Armv8.2, all else for any 64-bit Arm: what CMake does there.
+NEON := -std=c++17 -O2 -Wall -Wextra -Wpedantic -Werror -Icsrc/include
+neon-check: $(VENV)/.system
+	.ci/system-packages g++-aarch64-linux-gnu qemu-user
+	mkdir -p build/neon
+	aarch64-linux-gnu-g++ $(NEON) -march=armv8.2-a+dotprod+fp16 -ffp-contract=off -c csrc/src/strips/neon_dot.cpp \
+	    -o build/neon/neon_dot.o
+	aarch64-linux-gnu-g++ $(NEON) -static csrc/src/strips/strips.cpp csrc/tests/strips_test.cpp build/neon/neon_dot.o \
+	    -o build/neon/strips_test
+	aarch64-linux-gnu-g++ $(NEON) -static -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math \
+	    csrc/tests/simd_test.cpp -o build/neon/simd_test
+	aarch64-linux-gnu-g++ $(NEON) -static csrc/src/team.cpp csrc/tests/team_test.cpp -o build/neon/team_test
+	set -o pipefail; qemu-aarch64 -cpu cortex-a76 build/neon/strips_test | grep -x NEON_DOTPROD
+	set -o pipefail; qemu-aarch64 -cpu cortex-a72 build/neon/strips_test | grep -x "no kernels for this CPU"
+	qemu-aarch64 -cpu cortex-a72 build/neon/simd_test
+	qemu-aarch64 -cpu cortex-a72 build/neon/team_test
 
 firmware-size: $(VENV)/.build
 	$(BIN)/cmake -S $(FIRMWARE) -B build/firmware
@@ -95,6 +113,9 @@ parity: setup-dev $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/metaworld-arm-f3
 bench: setup-dev $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/random-0.5b.hyt/manifest.json $(OUT)/random-3b.hyt/manifest.json
 	$(BIN)/hyt-run bench $(OUT)/metaworld-arm.hyt --threads 1 --repeat 200 --json $(OUT)/bench-metaworld-arm.json
 	$(BIN)/hyt-run bench $(OUT)/random-0.5b.hyt --threads 2 --repeat 10 --json $(OUT)/bench-random-0.5b.json
+	$(BIN)/hyt-run bench $(OUT)/metaworld-arm.hyt --threads 1 --repeat 200 --profile
+	$(BIN)/python benchmarks/gemm.py --threads 2 --json $(OUT)/gemm.json
+	$(BIN)/python benchmarks/gemm.py --threads 2 --isa avx2 --json $(OUT)/gemm-avx2.json
 	$(BIN)/python benchmarks/peers.py $(OUT)/metaworld-arm.hyt --threads 1 --thought 15 --repeat 200 \
 	    --json $(OUT)/peers-metaworld-arm.json
 	$(BIN)/python benchmarks/peers.py $(OUT)/random-0.5b.hyt --thought 350 --repeat 10 --json $(OUT)/peers-0.5b.json

@@ -141,5 +141,13 @@ def quantize(
 def dequantize(type: str, bytes: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.float32]:
     """The inverse of quantize."""
 
+def time_product(
+    kernels: str, columns: int, rows: int, count: int, threads: int = 1, repeat: int = 20
+) -> tuple[float, float, float, int]:
+    """Best seconds to quantise `count` columns, to multiply them with an INT4 (columns, rows) matrix, and to read that.
+
+    The fourth is the matrix' bytes. `kernels` is one of system()["kernels"]; empty: the fastest.
+    """
+
 def system() -> dict[str, object]:
     """ggml's version, devices and CPU features, the physical cores, the instruction sets of our INT4 kernels."""

@@ -6,6 +6,7 @@
 
 #include "bind.h"
 #include "hyt/error.h"
+#include "hyt/product_timing.h"
 #include "hyt/system.h"
 
 namespace py = pybind11;
@@ -68,6 +69,16 @@ void add_quantize(py::module_& module) {
         "float32 (rows, columns) to the type's bytes, uint8; importance is float32 (columns,) or None.");
     module.def("dequantize", &dequantize_array, py::arg("type"), py::arg("bytes"), py::arg("rows"),
                py::arg("columns"), "The inverse of quantize: uint8 bytes to float32 (rows, columns).");
+    module.def(
+        "time_product",
+        [](const std::string& kernels, int64_t columns, int64_t rows, int64_t count, int threads,
+           int repeat) {
+            const py::gil_scoped_release unlocked;
+            const ProductTiming t = time_product(kernels, columns, rows, count, threads, repeat);
+            return std::tuple(t.quantize, t.multiply, t.read, t.bytes);
+        },
+        py::arg("kernels"), py::arg("columns"), py::arg("rows"), py::arg("count"), py::arg("threads") = 1,
+        py::arg("repeat") = 20, "Best seconds to quantise, multiply and read, and the matrix' bytes.");
     module.def(
         "system", &system_dict,
         "ggml's version, its devices, its CPU features, the physical cores, and the instruction sets of our"

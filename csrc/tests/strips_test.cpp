@@ -141,6 +141,7 @@ void check_case(const StripKernels& kernels, const Case& c) {
 }  // namespace
 
 int main() {
+    if (hyt::strip_kernels().empty()) std::printf("no kernels for this CPU\n");
     for (const StripKernels& kernels : hyt::strip_kernels()) {
         std::printf("%s\n", kernels.name);
         for (const Case& c :

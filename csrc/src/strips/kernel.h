@@ -20,7 +20,7 @@ using hyt::kStripRows;
 constexpr int64_t kGroups = 4;        // of a block, 64 bytes each
 constexpr int64_t kChunkBlocks = 32;  // of a pass over columns: a tile's activations stay in the first cache
 constexpr int64_t kPanelStrips = 16;  // of such a pass: their weights and sums stay in the second
-constexpr int64_t kAhead = 4096;      // bytes of weights that a single column asks memory for early
+constexpr int64_t kAhead = 16;        // blocks of weights that a single column asks memory for early
 constexpr int64_t kColumnBytes = kBlock + 8;
 
 // A tile's block of activations.
@@ -35,35 +35,47 @@ inline Activations activations_at(const uint8_t* block, int64_t width) {
             reinterpret_cast<const int32_t*>(block + width * (kBlock + 4))};
 }
 
-// out (rows of kStrips vectors, kWidth) += their weights, over `blocks` blocks, times a tile. Vector i is
-// `lane` and the rows behind it of strip i; strips are `strip_bytes` apart.
-template <typename Set, int kStrips, int kWidth>
-void multiply_tile(const uint8_t* numbers, const uint8_t* scales, int64_t strip_bytes, int64_t blocks,
+// Where the vectors of a tile lie: vector i's weights and rows are that many bytes and rows behind vector
+// 0's.
+struct Vectors {
+    int64_t numbers, scales, rows;
+};
+
+// Asks memory for what a single column, which waits for nothing else, will read of `block` and of the next
+// strip.
+inline void fetch(const uint8_t* numbers, const uint8_t* scales, int64_t block, int64_t blocks) {
+    // Behind a strip's numbers stand its scales.
+    const int64_t skipped = block + kAhead < blocks ? 0 : blocks * kStripRows * 2;
+    const uint8_t* later = numbers + kAhead * kStripRows * (kBlock / 2) + skipped;
+    for (int64_t line = 0; line < kStripRows * (kBlock / 2); line += 64) __builtin_prefetch(later + line);
+    __builtin_prefetch(scales + blocks * kStripRows * (kBlock / 2 + 2));
+}
+
+// out (rows of kVectors vectors, kWidth) += their weights, over `blocks` blocks, times a tile.
+template <typename Set, int kVectors, int kWidth>
+void multiply_tile(const uint8_t* numbers, const uint8_t* scales, const Vectors& vectors, int64_t blocks,
                    const uint8_t* tile, float* out, int64_t stride) {
-    typename Set::Floats sums[kWidth][kStrips];
+    typename Set::Floats sums[kWidth][kVectors];
     for (int j = 0; j < kWidth; ++j) {
-        for (int s = 0; s < kStrips; ++s) sums[j][s] = Set::load(out + j * stride + s * kStripRows);
+        for (int v = 0; v < kVectors; ++v) sums[j][v] = Set::load(out + j * stride + v * vectors.rows);
     }
     for (int64_t block = 0; block < blocks; ++block) {
-        if constexpr (kWidth == 1) {
-            for (int64_t line = 0; line < 4 * kGroups * kStripRows; line += 64)
-                __builtin_prefetch(numbers + kAhead + line);
-        }
-        typename Set::Ints weights[kStrips][2 * kGroups];
-        typename Set::Floats scale[kStrips];
-        for (int s = 0; s < kStrips; ++s) {
+        if constexpr (kWidth == 1) fetch(numbers, scales, block, blocks);
+        typename Set::Ints weights[kVectors][2 * kGroups];
+        typename Set::Floats scale[kVectors];
+        for (int v = 0; v < kVectors; ++v) {
             for (int64_t g = 0; g < kGroups; ++g)
-                Set::unpack(numbers + s * strip_bytes + g * 4 * kStripRows, weights[s][g],
-                            weights[s][kGroups + g]);
-            scale[s] = Set::load_halves(scales + s * strip_bytes);
+                Set::unpack(numbers + v * vectors.numbers + g * 4 * kStripRows, weights[v][g],
+                            weights[v][kGroups + g]);
+            scale[v] = Set::load_halves(scales + v * vectors.scales);
         }
         const Activations a = activations_at(tile, kWidth);
         for (int j = 0; j < kWidth; ++j) {
-            typename Set::Ints dots[kStrips];
-            Set::template dots<kStrips>(weights, a.values + j * kBlock, a.offsets[j], dots);
-            for (int s = 0; s < kStrips; ++s) {
-                const typename Set::Floats scaled = Set::multiply(Set::to_floats(dots[s]), scale[s]);
-                sums[j][s] = Set::multiply_add(scaled, a.scales[j], sums[j][s]);
+            typename Set::Ints dots[kVectors];
+            Set::template dots<kVectors>(weights, a.values + j * kBlock, a.offsets[j], dots);
+            for (int v = 0; v < kVectors; ++v) {
+                const typename Set::Floats scaled = Set::multiply(Set::to_floats(dots[v]), scale[v]);
+                sums[j][v] = Set::multiply_add(scaled, a.scales[j], sums[j][v]);
             }
         }
         numbers += kGroups * 4 * kStripRows;
@@ -71,7 +83,7 @@ void multiply_tile(const uint8_t* numbers, const uint8_t* scales, int64_t strip_
         tile += kWidth * kColumnBytes;
     }
     for (int j = 0; j < kWidth; ++j) {
-        for (int s = 0; s < kStrips; ++s) Set::store(out + j * stride + s * kStripRows, sums[j][s]);
+        for (int v = 0; v < kVectors; ++v) Set::store(out + j * stride + v * vectors.rows, sums[j][v]);
     }
 }
 
@@ -84,9 +96,19 @@ void multiply_strips(const uint8_t* numbers, const uint8_t* scales, int64_t stri
                                                              width, out, stride);
         }
     }
+    if constexpr (kWidth == 1) {
+        // Each weight is used once: all rows of a strip together, so that memory is read in one go.
+        constexpr int kVectors = kStripRows / Set::kLanes;
+        static_assert(kStrips == 1 || kVectors == 1);
+        const Vectors vectors{kVectors == 1 ? strip_bytes : Set::kLanes * 4,
+                              kVectors == 1 ? strip_bytes : Set::kLanes * 2,
+                              kVectors == 1 ? kStripRows : Set::kLanes};
+        return multiply_tile<Set, kStrips * kVectors, 1>(numbers, scales, vectors, blocks, tile, out, stride);
+    }
     for (int64_t lane = 0; lane < kStripRows; lane += Set::kLanes) {
-        multiply_tile<Set, kStrips, kWidth>(numbers + lane * 4, scales + lane * 2, strip_bytes, blocks, tile,
-                                            out + lane, stride);
+        multiply_tile<Set, kStrips, kWidth>(numbers + lane * 4, scales + lane * 2,
+                                            {strip_bytes, strip_bytes, kStripRows}, blocks, tile, out + lane,
+                                            stride);
     }
 }
 

@@ -1,0 +1,105 @@
+// Times the kernels as the executor runs them: rows shared out among the threads of a team.
+#include "hyt/product_timing.h"
+
+#include <algorithm>
+#include <chrono>
+#include <vector>
+
+#include "hyt/error.h"
+#include "hyt/strips.h"
+#include "hyt/team.h"
+#include "ops.h"
+
+namespace hyt {
+namespace {
+
+constexpr size_t kLine = 64;
+using Clock = std::chrono::steady_clock;
+
+const StripKernels& kernels_named(const std::string& name) {
+    std::string there;
+    for (const StripKernels& kernels : strip_kernels()) {
+        if (name.empty() || name == kernels.name) return kernels;
+        there += (there.empty() ? "" : ", ") + std::string(kernels.name);
+    }
+    throw Error("kernels", there.empty() ? "a CPU with instructions for them" : "one of " + there,
+                "'" + name + "'");
+}
+
+struct Work {
+    const StripKernels& kernels;
+    StripProduct product;
+    size_t bytes;
+    std::vector<uint8_t> storage;
+    uint8_t* weights;  // in the storage, at the start of a cache line as ggml's buffers are
+    std::vector<uint8_t> activations;
+    std::vector<float> inputs, out;
+    std::vector<uint64_t> sums;  // one a thread: what was read must be used
+
+    Work(const StripKernels& set, int64_t columns, int64_t rows, int64_t count, int threads)
+        : kernels(set),
+          product{},
+          bytes(strips_size(columns, rows)),
+          storage(bytes + kLine, 0x11),
+          weights(storage.data() + (kLine - reinterpret_cast<uintptr_t>(storage.data()) % kLine)),
+          activations(activations_size(columns, count)),
+          inputs(static_cast<size_t>(columns * count)),
+          out(static_cast<size_t>(rows * count)),
+          sums(static_cast<size_t>(threads)) {
+        for (size_t i = 0; i < inputs.size(); ++i) inputs[i] = static_cast<float>(i % 251) - 125.0f;
+        product = {weights, activations.data(), nullptr, out.data(), columns / kBlock, rows, count, rows};
+    }
+
+    static void quantize(void* self, size_t, int thread, int threads) {
+        auto& w = *static_cast<Work*>(self);
+        const StripProduct& p = w.product;
+        const int64_t columns = p.blocks * kBlock;
+        const auto [first, last] = share(p.columns, thread, threads);
+        for (int64_t i = first; i < last; ++i) {
+            const TilePlace place = tile_of(i, p.columns, w.kernels.tile);
+            w.kernels.quantize(w.inputs.data() + i * columns, p.blocks, place.width, i - place.first,
+                               w.activations.data() + activations_size(columns, place.first));
+        }
+    }
+    static void multiply(void* self, size_t, int thread, int threads) {
+        auto& w = *static_cast<Work*>(self);
+        const auto [first, last] = share(strip_count(w.product.rows), thread, threads);
+        w.kernels.multiply(w.product, first, last);
+    }
+    static void read(void* self, size_t, int thread, int threads) {
+        auto& w = *static_cast<Work*>(self);
+        const auto [first, last] = share(static_cast<int64_t>(w.bytes / 32), thread, threads);
+        const auto* at = reinterpret_cast<const uint64_t*>(w.weights);
+        uint64_t sum[4] = {};
+        for (int64_t i = 4 * first; i < 4 * last; i += 4) {
+            for (int64_t k = 0; k < 4; ++k) sum[k] += at[i + k];
+        }
+        w.sums[static_cast<size_t>(thread)] = sum[0] + sum[1] + sum[2] + sum[3];
+    }
+};
+
+double seconds_of(Team& team, Team::Step step, Work& work) {
+    const Clock::time_point start = Clock::now();
+    team.run(step, &work, 1);
+    return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+}  // namespace
+
+ProductTiming time_product(const std::string& kernels, int64_t columns, int64_t rows, int64_t count,
+                           int threads, int repeat) {
+    if (columns < kBlock || columns % kBlock != 0 || rows < 1 || count < 1 || threads < 1 || repeat < 1) {
+        throw Error("product", "positive sizes and a multiple of 32 columns", std::to_string(columns));
+    }
+    Work work(kernels_named(kernels), columns, rows, count, threads);
+    Team team(threads);
+    ProductTiming best{1e9, 1e9, 1e9, static_cast<int64_t>(work.bytes)};
+    for (int i = 0; i < repeat + 1; ++i) {
+        best.quantize = std::min(best.quantize, seconds_of(team, Work::quantize, work));
+        best.multiply = std::min(best.multiply, seconds_of(team, Work::multiply, work));
+        best.read = std::min(best.read, seconds_of(team, Work::read, work));
+    }
+    return best;
+}
+
+}  // namespace hyt
