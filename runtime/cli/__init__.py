@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--version", action="version", version=f"%(prog)s {versions()['hyt']}")
     options = parser.parse_args(arguments)
     with Interrupts() as interrupts:
+        options.interrupts = interrupts
         try:
             options.run(options)
             sys.stdout.flush()

@@ -153,9 +153,11 @@ def run(options: argparse.Namespace) -> None:
                             max_first_jump=options.max_first_jump,
                             show=show,
                         )
-                    ) as robot:
-                        if isinstance(robot, SerialRobot) and not (options.yes or options.dry_run):
-                            confirm_arming(robot.where)
+                    ) as robot, ExitStack() as stack:
+                        if isinstance(robot, SerialRobot):
+                            if not (options.yes or options.dry_run):
+                                confirm_arming(robot.where)
+                            stack.enter_context(options.interrupts.at_once(robot.rest))
                         drive(policy, robot, options, watching, results, schedule, recorder)
             console.print(results_table(results))
         except KeyboardInterrupt:

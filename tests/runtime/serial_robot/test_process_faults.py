@@ -45,6 +45,37 @@ def test_a_signal_ends_the_drive_with_128_and_its_number(
     assert arm.came_to_rest() is State.DISARMED
 
 
+BUSY = """
+import hashlib, sys
+from hyt.runtime.backends.core import CoreBackend
+from hyt.runtime.cli import main
+act, count = CoreBackend.act, iter(range(10**6))
+def long(backend, tag):
+    if next(count) == 15:
+        print("busy", flush=True)
+        hashlib.pbkdf2_hmac("sha256", b"", b"", int(sys.argv[1]))  # one call that nothing interrupts, as the core's are
+    return act(backend, tag)
+CoreBackend.act = long
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+def test_a_signal_in_the_middle_of_a_long_answer_disarms_before_the_answer_is_complete(
+    arm_bundle: Path, slow_gantry: Callable[..., Gantry]
+) -> None:
+    arm = slow_gantry()
+    command = [sys.executable, "-c", BUSY, str(12_000_000), *arm.command(arm_bundle)]  # some four seconds
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "busy\n"
+        process.send_signal(signal.SIGTERM)
+        assert arm.came_to_rest() is State.DISARMED
+        assert process.poll() is None  # it still answers
+        assert process.stderr.read() == "hyt-run: ended by SIGTERM\n"
+        assert process.wait() == 128 + signal.SIGTERM
+
+
 def test_a_terminal_that_is_closed_ends_the_drive_as_its_signal_does(
     arm_bundle: Path, slow_gantry: Callable[..., Gantry]
 ) -> None:
