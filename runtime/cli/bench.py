@@ -19,6 +19,7 @@ from hyt.runtime.actions import Timings
 from hyt.runtime.cli import bench_profile, bench_schedule
 from hyt.runtime.cli.loading import add_loading_options, load_policy
 from hyt.runtime.cli.output import check_output, describe_bundle, machine, versions, write_json
+from hyt.runtime.cli.realtime_options import add_realtime_options, realtime_from
 from hyt.runtime.cost import Cost, cost_of
 from hyt.runtime.machine import Ceiling, measure_ceiling
 from hyt.runtime.observation import random_observation
@@ -42,6 +43,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--think", default="rate=120", metavar="WHEN", help="rate=R a minute or every=N turns (default rate=120)"
     )
     add_loading_options(parser)
+    add_realtime_options(parser)
     parser.set_defaults(run=run)
 
 
@@ -52,9 +54,10 @@ def run(options: argparse.Namespace) -> None:
             raise InputError(name, expected="at least 1", received=str(number))
     check_output(options.json)
     if options.profile:
-        bench_profile.run(options)
+        with realtime_from(options):
+            bench_profile.run(options)
         return
-    with load_policy(options) as policy:
+    with realtime_from(options) as real_time, load_policy(options) as policy, real_time.settled():
         instruction = options.instruction or next(iter(policy.contract.instructions), None)
         if instruction is None:
             raise InputError("bench", expected="an instruction", received="none listed", remedy="give --instruction")

@@ -142,18 +142,21 @@ def run(options: argparse.Namespace) -> None:
             with open_recorder(policy, options) as recorder:
                 for name in names:
                     show = partial(console.print, markup=False, highlight=False, soft_wrap=True)
-                    with closing(
-                        open_robot(
-                            name,
-                            policy.contract,
-                            options.port,
-                            mcu=options.mcu,
-                            real_time=options.real_time,
-                            dry_run=options.dry_run,
-                            max_first_jump=options.max_first_jump,
-                            show=show,
-                        )
-                    ) as robot, ExitStack() as stack:
+                    with (
+                        closing(
+                            open_robot(
+                                name,
+                                policy.contract,
+                                options.port,
+                                mcu=options.mcu,
+                                real_time=options.real_time,
+                                dry_run=options.dry_run,
+                                max_first_jump=options.max_first_jump,
+                                show=show,
+                            )
+                        ) as robot,
+                        ExitStack() as stack,
+                    ):
                         if isinstance(robot, SerialRobot):
                             if not (options.yes or options.dry_run):
                                 confirm_arming(robot.where)
