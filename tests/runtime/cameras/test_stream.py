@@ -75,9 +75,8 @@ def test_a_stalled_stream_is_refused_by_the_age_of_its_last_image(
     source = open_camera(described, tmp_path)
     look(source, described, WANTED)
     running.stall()
-    assert refusal(source, described).startswith(
-        "camera 'front'; expected an image of at most 1 s of age; received one of 1.0"
-    )
+    said = refusal(source, described)
+    assert said.startswith("camera 'front'; expected an image of at most 1 s of age; received one of ")
     source.close()  # although its thread still waits for the next image
 
 
@@ -88,7 +87,7 @@ def test_a_frozen_stream_is_refused_although_its_images_are_new(
     source = open_camera(described, tmp_path)
     look(source, described, WANTED)
     running.freeze()
-    assert "expected a picture that changes within 1 s; received the same pixels for 1.0" in refusal(source, described)
+    assert "expected a picture that changes within 1 s; received the same pixels for " in refusal(source, described)
     allowed = table(max_age=30, frozen_after=0)
     look(source, allowed, WANTED)
     source.close()
