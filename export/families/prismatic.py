@@ -59,8 +59,8 @@ class PrismaticConfig(Config):
     n_action_bins: Literal[256] = 256
     pad_to_multiple_of: Annotated[int, Field(ge=1, le=4096)] = 64
     llm_backbone_id: str = ""
-    # Several images a step, which some MiniVLA checkpoints were trained on.
-    image_sequence_len: Literal[1] = 1
+    # Several images a step, of other cameras or of the past, which some MiniVLA checkpoints were trained on.
+    image_sequence_len: Annotated[int, Field(ge=1, le=64)] = 1
 
     @model_validator(mode="after")
     def _parts_are_known(self) -> PrismaticConfig:
@@ -114,11 +114,24 @@ class _Prismatic:
     def _contract(
         self, checkpoint: Checkpoint, statement: Statement, config: PrismaticConfig, vision: VisionShapes
     ) -> tuple[Contract, list[str]]:
-        """That of hyt.json, or one made of the statistics."""
+        """That of hyt.json, or one made of the statistics; both show as many images as the policy was trained on."""
+        images = config.image_sequence_len
         if checkpoint.contract is not None:
             contract = own_contract(checkpoint, statement)
             check_own_contract(checkpoint, contract)
+            if contract.image_count != images:
+                raise CheckpointError(
+                    f"{checkpoint.path / 'hyt.json'}: field cameras",
+                    expected=f"{images} images, as image_sequence_len of config.json",
+                    received=f"{contract.image_count}",
+                )
             return contract, []
+        if images != 1:
+            raise CheckpointError(
+                f"{checkpoint.path / 'config.json'}: field image_sequence_len",
+                expected="1, or a hyt.json that names the cameras and their frames",
+                received=str(images),
+            )
         size = config.text_config.vocab_size
         return build_contract(checkpoint, self.convention, statement, vision, size, config.llm_backbone_id)
 

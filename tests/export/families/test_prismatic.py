@@ -204,7 +204,19 @@ def test_added_tokens_that_are_not_at_the_end_are_refused(tmp_path: Path) -> Non
 
 def test_several_images_a_step_are_refused(copy: Path) -> None:
     change(copy, lambda config: config.update(image_sequence_len=2))
-    assert "field image_sequence_len" in refusal(copy)
+    assert "field image_sequence_len; expected 1, or a hyt.json that names the cameras" in refusal(copy)
+
+
+def test_several_images_a_step_are_taken_as_a_hyt_json_tells_them(copy: Path) -> None:
+    data = load(copy).contract.model_dump(mode="json")
+    change(copy, lambda config: config.update(image_sequence_len=2))
+    (copy / "hyt.json").write_text(json.dumps(data))
+    assert "field cameras; expected 2 images, as image_sequence_len of config.json; received 1" in refusal(
+        copy, Statement()
+    )
+    data["cameras"][0]["frames"] = 2
+    (copy / "hyt.json").write_text(json.dumps(data))
+    assert load(copy, Statement()).contract.image_count == 2
 
 
 def test_another_image_size_is_refused(copy: Path) -> None:
