@@ -6,7 +6,7 @@ import http.client
 import json
 import os
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 
 
 def main() -> None:
@@ -26,4 +26,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    with suppress(OSError, http.client.HTTPException):  # the run has ended
+        main()
