@@ -3,6 +3,7 @@
 path = write_bundle(tmp_path)             # tmp_path / "tiny.hyt", the shape of `checkpoints.DEFAULT`
 path = write_arm_bundle(tmp_path)         # its camera, state and actions are the simulated arm's
 seal(path)                                # after a change of its manifest that the seal is to agree with
+agree(path, "language.gguf")              # after a change of a file that manifest and seal are to agree with
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from pathlib import Path
 import checkpoints
 
 from hyt.export.exporter import export_bundle
+from hyt.runtime.bundle import describe_file
 
 ARM = checkpoints.Shape(image_size=128, patch_size=16, steps=1)
 
@@ -50,6 +52,15 @@ def seal(bundle: Path) -> None:
     """Forge the seal so that it agrees with the manifest as it is now."""
     digest = hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest()
     (bundle / "manifest.sha256").write_text(f"{digest}  manifest.json\n")
+
+
+def agree(bundle: Path, name: str) -> None:
+    """Forge manifest and seal so that they agree with a file as it is now."""
+    manifest = bundle / "manifest.json"
+    data = json.loads(manifest.read_text())
+    data["files"][name] = describe_file(bundle / name).model_dump()
+    manifest.write_text(json.dumps(data))
+    seal(bundle)
 
 
 def _export(folder: Path, quantization: str, onnx: str | None = None) -> Path:

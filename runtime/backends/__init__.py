@@ -1,1 +1,1 @@
-"""The engines that compute a policy: one interface, one file per engine."""
+"""The engines that compute a policy, behind one interface: `core.py` is ours in C++, `onnx*.py` drive onnxruntime."""

@@ -63,7 +63,7 @@ class Language:
         """Feed a token; what the whole vocabulary but the suppressed ids says next."""
         logits = self.logits(slot, token)
         logits += self._masked
-        return int(logits.argmax())
+        return _largest(logits)
 
     def logits(self, slot: int, token: int) -> NDArray[np.float32]:
         """Feed a token; the logits of the whole vocabulary (vocabulary,), until the next call."""
@@ -93,7 +93,7 @@ class Language:
             if i == 0:
                 state = call.hidden[0, 0].copy()
             logits = call.action_logits[0, 0].astype(np.float64)
-            choice = int(logits.argmax())
+            choice = _largest(logits)
             token = int(self._ids[choice])
             tokens[i] = token
             probabilities[i] = 1 / np.exp(logits - logits[choice]).sum()
@@ -120,3 +120,11 @@ class Language:
         np.copyto(place[0], ids)
         binding.bind_ortvalue_output("embeddings", self._sessions.value(target))
         run(self._embed, binding)
+
+
+def _largest(logits: NDArray[Any]) -> int:
+    """Index of the largest, of equal ones the first; raises HytError where one is NaN or all are infinite."""
+    choice = int(logits.argmax())
+    if not np.isfinite(logits[choice]):
+        raise HytError("logits", expected="finite values", received="NaN or infinity")
+    return choice

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from bundles import seal
+from bundles import agree
 
 import hyt
-from hyt.runtime.bundle import describe_file
 
 FILES = ("language.gguf", "vision.gguf")
 
@@ -56,15 +54,6 @@ print(refused)
 def continuous_copy(continuous_bundle: Path, tmp_path: Path) -> Path:
     """A copy of a continuous policy's bundle to damage."""
     return Path(shutil.copytree(continuous_bundle, tmp_path / "continuous.hyt"))
-
-
-def agree(bundle: Path, name: str) -> None:
-    """Forge the manifest and its seal so that they agree with the file as it is now."""
-    manifest = bundle / "manifest.json"
-    data = json.loads(manifest.read_text())
-    data["files"][name] = describe_file(bundle / name).model_dump()
-    manifest.write_text(json.dumps(data))
-    seal(bundle)
 
 
 @pytest.mark.parametrize("name", FILES)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import subprocess
 import sys
@@ -11,11 +10,10 @@ from pathlib import Path
 
 import onnx
 import pytest
-from bundles import seal, write_bundle
+from bundles import agree, write_bundle
 from onnx import TensorProto, helper
 
 import hyt
-from hyt.runtime.bundle import describe_file
 
 GRAPHS = ("vision", "embed", "decoder", "output")
 
@@ -63,15 +61,6 @@ def onnx_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def bundle(onnx_bundle: Path, tmp_path: Path) -> Path:
     """A copy of it to damage."""
     return Path(shutil.copytree(onnx_bundle, tmp_path / "copy.hyt"))
-
-
-def agree(bundle: Path, name: str) -> None:
-    """Forge the manifest and its seal so that they agree with the file as it is now."""
-    manifest = bundle / "manifest.json"
-    data = json.loads(manifest.read_text())
-    data["files"][name] = describe_file(bundle / name).model_dump()
-    manifest.write_text(json.dumps(data))
-    seal(bundle)
 
 
 def change(bundle: Path, graph: str, edit: Callable[[onnx.ModelProto], object]) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnx as onnx_package
 import pytest
 from action_heads import write_continuous_checkpoint
+from bundles import agree
 from checkpoints import DEFAULT, Checkpoint, write_checkpoint
 
 import hyt
@@ -203,3 +206,15 @@ def test_tokens_outside_the_vocabulary_and_early_calls_are_refused(bundle: Path)
         backend.act(10**6)
     with pytest.raises(HytError, match=r"layout: token id"):
         backend.follow(np.array([-1, -2, 10**6], np.int32), 6)
+
+
+def test_logits_that_are_no_numbers_give_no_action(bundle: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(bundle, tmp_path / "copy.hyt"))
+    path = copy / "onnx/decoder.onnx"
+    model = onnx_package.load(path, load_external_data=False)
+    norm = next(tensor for tensor in model.graph.initializer if tensor.name == "output_norm.weight")
+    norm.raw_data = np.full(norm.dims[0], np.nan, np.float32).tobytes()
+    path.write_bytes(model.SerializeToString())
+    agree(copy, "onnx/decoder.onnx")
+    with pytest.raises(HytError, match=r"logits; expected finite values; received NaN or infinity"):
+        hyt.load(copy, threads=1, backend="onnx")
