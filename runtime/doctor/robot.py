@@ -65,15 +65,22 @@ def _look(table: CameraTable, folder: Path, findings: list[Finding]) -> None:
 
 def _ask(device: str, baudrate: int, robot: Description | None, findings: list[Finding]) -> None:
     with Link(device, baudrate=baudrate) as link:
+        before = link.telemetry().counters
         for _ in range(PINGS):
-            link.telemetry()
+            after = link.telemetry().counters
         info, seen = link.info, link.statistics
         where = f"{info.port}, {info.tick_hz} Hz, schema {info.schema:08x}, {baudrate} baud"
         findings.append(Finding("firmware", "good", where))
-        damaged = seen.bad_crc + seen.bad_framing + seen.lost + seen.resent
+        damaged = seen.bad_crc + seen.bad_framing + seen.lost
+        damaged += sum(after[name] - before[name] for name in ("bad_crc", "bad_framing", "receive_errors"))
         if damaged:
             remedy = "check the cable, its ground and length; take 2 stop bits or a lower rate above 115200 baud"
             findings.append(Finding("wire", "wrong", f"{damaged} frames damaged or lost in {PINGS} questions", remedy))
+        elif seen.resent:
+            found = f"{seen.resent} of {PINGS} questions asked again: lost, or answered late"
+            findings.append(
+                Finding("wire", "advice", found, "ask again while the computer is idle, then check the cable")
+            )
         milliseconds = seen.round_trip_median * 1e3
         if seen.round_trip_median > SLOW:
             remedy = "see the latency timer, or take a higher baud rate"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from proxy import Proxy
 from robots import POLICY, gantry_text, write_robot
 
 from hyt.export.exporter import export_bundle
@@ -66,6 +67,18 @@ def test_each_thing_that_is_wrong_has_a_line_and_the_exit_code_is_1(
         assert "frame 'world'" in found["policy and robot"]["found"]
         assert found["policy and robot"]["remedy"].startswith("name a kinematics adapter")
     assert capsys.readouterr().err.splitlines()[-1].endswith("findings are wrong; see the table")
+
+
+def test_a_wire_that_damages_frames_is_wrong(tmp_path: Path) -> None:
+    config = read_description(write_robot(tmp_path)).firmware_config()
+    with (
+        FirmwareProcess(config, lockstep=False) as firmware,
+        Proxy(firmware.port, seed=4, damage=0.2, faults=("flip",)) as wire,
+    ):
+        code, found = doctor(tmp_path, "--port", wire.near)
+    assert code == 1
+    assert found["wire"]["level"] == "wrong"
+    assert "frames damaged or lost in 20 questions" in found["wire"]["found"]
 
 
 def test_a_missing_port_is_wrong_and_is_not_asked(tmp_path: Path) -> None:
