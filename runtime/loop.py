@@ -211,4 +211,6 @@ class _Run:
             now=self._pace.now,
             until=self._pace.until,
         )
+        began = time.monotonic()
         self._thinker.take(turn)
+        self._pace.gave_back(began, turn.until)

@@ -163,7 +163,8 @@ def _thoughts(report: dict[str, Any]) -> str:
     thoughts = report["thoughts"]
     rate = "no rate" if thoughts["per_minute"] is None else f"{thoughts['per_minute']:.0f} a minute"
     return (
-        f"{thoughts['finished']} thoughts finished, {rate} ({thoughts['wanted_per_minute']:.0f} asked for), written at "
+        f"{thoughts['finished']} thoughts finished, where there is room {rate} "
+        f"({thoughts['wanted_per_minute']:.0f} asked for), written at "
         f"{thoughts['tokens_per_second_of_writing']:.0f} tokens/s"
     )
 

@@ -17,8 +17,8 @@ from hyt.runtime.schedule.budget import Estimate
 MARGIN = 0.001
 """Seconds that a turn begins earlier than the measured times ask for: what a sleeping thread may oversleep."""
 
-GIVE_BACK = 0.0003
-"""Seconds between the end of thinking and the next turn, for what the loop does in between."""
+GIVE_BACK = 0.0002
+"""Seconds between the end of thinking and the next turn, besides what publishing a thought was measured to take."""
 
 
 class Pace:
@@ -28,6 +28,7 @@ class Pace:
         self._robot = robot
         self._period = period_steps * robot.step_ticks
         self._work = Estimate()  # seconds from the beginning of a turn until its chunk must be on the wire
+        self._overrun = Estimate()  # seconds of thinking beyond its limit: the thought's text, and what listeners do
         self._start: int | None = None  # tick at which the next chunk is to start; None before the first
 
     @property
@@ -67,7 +68,14 @@ class Pace:
     @property
     def until(self) -> float:
         """`time.monotonic()` until which the machine is free for thoughts; infinity where the robot waits."""
-        return float("inf") if self._robot.stepped else self.due - GIVE_BACK
+        return float("inf") if self._robot.stepped else self.due - GIVE_BACK - self._overrun.upper
+
+    def gave_back(self, began: float, until: float) -> None:
+        """Thinking that began at `began` and was to end at `until` has ended now."""
+        seconds = time.monotonic() - until
+        # Else it ended by itself, or the turn was over before it could begin: that says nothing.
+        if began < until and seconds > -GIVE_BACK:
+            self._overrun.add(max(seconds, GIVE_BACK))
 
     @property
     def now(self) -> float:
