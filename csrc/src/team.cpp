@@ -9,7 +9,7 @@ namespace hyt {
 namespace {
 
 // Looks until a meeting is over before the core is offered to others: operators take microseconds.
-constexpr int kLooks = 4096;
+constexpr int kLooks = 1024;
 // Looks for the next run before a worker sleeps: an action is several runs, one close behind the other.
 constexpr int kLooksBetweenRuns = 16384;
 

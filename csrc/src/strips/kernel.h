@@ -35,39 +35,49 @@ inline Activations activations_at(const uint8_t* block, int64_t width) {
             reinterpret_cast<const int32_t*>(block + width * (kBlock + 4))};
 }
 
-// Where the vectors of a tile lie: vector i's weights and rows are that many bytes and rows behind vector
-// 0's.
-struct Vectors {
-    int64_t numbers, scales, rows;
+// Where the weights of a tile's vectors lie.
+struct Strips {
+    const uint8_t *numbers, *scales;
+    int64_t bytes;   // from one strip to the next
+    bool read_once;  // by this product: memory is waited for, so it is asked early
 };
 
-// Asks memory for what a single column, which waits for nothing else, will read of `block` and of the next
-// strip.
-inline void fetch(const uint8_t* numbers, const uint8_t* scales, int64_t block, int64_t blocks) {
+// Asks for what will be read later than `block` of `together` strips and, once that is all, of those behind
+// them.
+// Inlined by force: a call to a function that only prefetches is one without effect to GCC, and left out.
+inline __attribute__((always_inline)) void fetch(const Strips& s, int64_t block, int64_t blocks,
+                                                 int64_t together) {
     // Behind a strip's numbers stand its scales.
-    const int64_t skipped = block + kAhead < blocks ? 0 : blocks * kStripRows * 2;
-    const uint8_t* later = numbers + kAhead * kStripRows * (kBlock / 2) + skipped;
-    for (int64_t line = 0; line < kStripRows * (kBlock / 2); line += 64) __builtin_prefetch(later + line);
-    __builtin_prefetch(scales + blocks * kStripRows * (kBlock / 2 + 2));
+    const int64_t last = block + kAhead < blocks ? 0 : s.bytes * (together - 1) + blocks * kStripRows * 2;
+    for (int64_t strip = 0; strip < together; ++strip) {
+        const uint8_t* later = s.numbers + strip * s.bytes + kAhead * kStripRows * (kBlock / 2) + last;
+        for (int64_t line = 0; line < kStripRows * (kBlock / 2); line += 64) __builtin_prefetch(later + line);
+        __builtin_prefetch(s.scales + (strip + together) * s.bytes);
+    }
 }
 
-// out (rows of kVectors vectors, kWidth) += their weights, over `blocks` blocks, times a tile.
+// out (rows of kVectors vectors, kWidth) += their weights, over `blocks` blocks, times a tile. A vector is
+// kLanes rows of the first strip behind `lane`; where it is a whole strip, vectors are strips side by side.
 template <typename Set, int kVectors, int kWidth>
-void multiply_tile(const uint8_t* numbers, const uint8_t* scales, const Vectors& vectors, int64_t blocks,
-                   const uint8_t* tile, float* out, int64_t stride) {
+void multiply_tile(Strips strips, int64_t lane, int64_t blocks, const uint8_t* tile, float* out,
+                   int64_t stride) {
+    constexpr bool kWholeStrips = Set::kLanes == kStripRows;
+    constexpr int64_t kTogether = kWholeStrips ? kVectors : 1;
+    const int64_t numbers_step = kWholeStrips ? strips.bytes : Set::kLanes * 4;
+    const int64_t scales_step = kWholeStrips ? strips.bytes : Set::kLanes * 2;
     typename Set::Floats sums[kWidth][kVectors];
     for (int j = 0; j < kWidth; ++j) {
-        for (int v = 0; v < kVectors; ++v) sums[j][v] = Set::load(out + j * stride + v * vectors.rows);
+        for (int v = 0; v < kVectors; ++v) sums[j][v] = Set::load(out + j * stride + lane + v * Set::kLanes);
     }
     for (int64_t block = 0; block < blocks; ++block) {
-        if constexpr (kWidth == 1) fetch(numbers, scales, block, blocks);
+        if (strips.read_once) fetch(strips, block, blocks, kTogether);
         typename Set::Ints weights[kVectors][2 * kGroups];
         typename Set::Floats scale[kVectors];
         for (int v = 0; v < kVectors; ++v) {
+            const uint8_t* numbers = strips.numbers + lane * 4 + v * numbers_step;
             for (int64_t g = 0; g < kGroups; ++g)
-                Set::unpack(numbers + v * vectors.numbers + g * 4 * kStripRows, weights[v][g],
-                            weights[v][kGroups + g]);
-            scale[v] = Set::load_halves(scales + v * vectors.scales);
+                Set::unpack(numbers + g * 4 * kStripRows, weights[v][g], weights[v][kGroups + g]);
+            scale[v] = Set::load_halves(strips.scales + lane * 2 + v * scales_step);
         }
         const Activations a = activations_at(tile, kWidth);
         for (int j = 0; j < kWidth; ++j) {
@@ -78,38 +88,29 @@ void multiply_tile(const uint8_t* numbers, const uint8_t* scales, const Vectors&
                 sums[j][v] = Set::multiply_add(scaled, a.scales[j], sums[j][v]);
             }
         }
-        numbers += kGroups * 4 * kStripRows;
-        scales += 2 * kStripRows;
+        strips.numbers += kGroups * 4 * kStripRows;
+        strips.scales += 2 * kStripRows;
         tile += kWidth * kColumnBytes;
     }
     for (int j = 0; j < kWidth; ++j) {
-        for (int v = 0; v < kVectors; ++v) Set::store(out + j * stride + v * vectors.rows, sums[j][v]);
+        for (int v = 0; v < kVectors; ++v) Set::store(out + j * stride + lane + v * Set::kLanes, sums[j][v]);
     }
 }
 
 template <typename Set, int kStrips, int kWidth = Set::kTile>
-void multiply_strips(const uint8_t* numbers, const uint8_t* scales, int64_t strip_bytes, int64_t blocks,
-                     const uint8_t* tile, int64_t width, float* out, int64_t stride) {
+void multiply_strips(const Strips& strips, int64_t blocks, const uint8_t* tile, int64_t width, float* out,
+                     int64_t stride) {
     if constexpr (kWidth > 1) {
-        if (width < kWidth) {
-            return multiply_strips<Set, kStrips, kWidth - 1>(numbers, scales, strip_bytes, blocks, tile,
-                                                             width, out, stride);
-        }
+        if (width < kWidth)
+            return multiply_strips<Set, kStrips, kWidth - 1>(strips, blocks, tile, width, out, stride);
     }
     if constexpr (kWidth == 1) {
         // Each weight is used once: all rows of a strip together, so that memory is read in one go.
         constexpr int kVectors = kStripRows / Set::kLanes;
-        static_assert(kStrips == 1 || kVectors == 1);
-        const Vectors vectors{kVectors == 1 ? strip_bytes : Set::kLanes * 4,
-                              kVectors == 1 ? strip_bytes : Set::kLanes * 2,
-                              kVectors == 1 ? kStripRows : Set::kLanes};
-        return multiply_tile<Set, kStrips * kVectors, 1>(numbers, scales, vectors, blocks, tile, out, stride);
+        return multiply_tile<Set, kStrips * kVectors, 1>(strips, 0, blocks, tile, out, stride);
     }
-    for (int64_t lane = 0; lane < kStripRows; lane += Set::kLanes) {
-        multiply_tile<Set, kStrips, kWidth>(numbers + lane * 4, scales + lane * 2,
-                                            {strip_bytes, strip_bytes, kStripRows}, blocks, tile, out + lane,
-                                            stride);
-    }
+    for (int64_t lane = 0; lane < kStripRows; lane += Set::kLanes)
+        multiply_tile<Set, kStrips, kWidth>(strips, lane, blocks, tile, out, stride);
 }
 
 // Blocks [from, to) of kStrips strips and a tile: sums are taken up where the blocks before left them.
@@ -118,10 +119,10 @@ void accumulate(const hyt::StripProduct& p, int64_t strip, int64_t first, int64_
                 int64_t to) {
     constexpr int64_t kRows = kStrips * kStripRows;
     const int64_t strip_bytes = p.blocks * kStripRows * (kBlock / 2 + 2);
-    const uint8_t* numbers = p.weights + strip * strip_bytes;
-    const uint8_t* scales = numbers + p.blocks * kStripRows * (kBlock / 2);
-    numbers += from * kStripRows * (kBlock / 2);
-    scales += from * kStripRows * 2;
+    const uint8_t* first_number = p.weights + strip * strip_bytes;
+    const uint8_t* first_scale = first_number + p.blocks * kStripRows * (kBlock / 2);
+    const Strips strips{first_number + from * kStripRows * (kBlock / 2), first_scale + from * kStripRows * 2,
+                        strip_bytes, width == p.columns};
     const uint8_t* tile = p.activations + (first * p.blocks + from * width) * kColumnBytes;
     const int64_t row = strip * kStripRows, rows = std::min(kRows, p.rows - row);
     float* out = p.out + first * p.stride + row;
@@ -134,7 +135,7 @@ void accumulate(const hyt::StripProduct& p, int64_t strip, int64_t first, int64_
         if (from == 0 && !p.bias) std::fill(sums + j * stride, sums + j * stride + rows, 0.0f);
         if (from > 0 && !whole) std::copy(out + j * p.stride, out + j * p.stride + rows, part + j * stride);
     }
-    multiply_strips<Set, kStrips>(numbers, scales, strip_bytes, to - from, tile, width, sums, stride);
+    multiply_strips<Set, kStrips>(strips, to - from, tile, width, sums, stride);
     for (int64_t j = 0; j < width && !whole; ++j)
         std::copy(part + j * stride, part + j * stride + rows, out + j * p.stride);
 }
@@ -151,9 +152,9 @@ void accumulate_all(const hyt::StripProduct& p, int64_t strip, int64_t from, int
 
 template <typename Set>
 void multiply(const hyt::StripProduct& p, int64_t first, int64_t last) {
-    // A single column reads every weight once: whole strips, in the order in which they lie.
-    const bool single = p.columns == 1;
-    const int64_t chunk = single ? p.blocks : kChunkBlocks, together = single ? 1 : Set::kStrips;
+    // Columns of a single tile read every weight once: whole strips, in the order in which they lie.
+    const int64_t chunk = p.columns <= Set::kTile ? p.blocks : kChunkBlocks;
+    const int64_t together = p.columns == 1 ? 1 : Set::kStrips;
     for (int64_t panel = first; panel < last; panel += kPanelStrips) {
         const int64_t panel_end = std::min(last, panel + kPanelStrips);
         for (int64_t from = 0; from < p.blocks; from += chunk) {
