@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 PARTS = {
     "/": ("page.html", "text/html; charset=utf-8"),
     "/page.css": ("page.css", "text/css; charset=utf-8"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
+    **{
+        f"/{name}.js": (f"{name}.js", "text/javascript; charset=utf-8")
+        for name in ("page", "period", "timeline", "words")
+    },
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 PUBLIC = frozenset(PARTS) - {"/"}

@@ -20,6 +20,7 @@ from PIL import Image
 from hyt.errors import InputError, LinkError
 from hyt.runtime.listener import LimiterState, ThoughtProgress
 from hyt.runtime.view.web import Address, WebView, request
+from hyt.runtime.view.web.handler import PUBLIC
 from hyt.runtime.view.web.server import MOST_CONNECTIONS, MOST_STREAMS
 
 
@@ -147,8 +148,9 @@ def test_the_page_comes_whole_and_runs_no_script_but_its_own(page: Any) -> None:
         assert page.ask("GET", path)[0] == 200
 
 
-def test_the_script_never_writes_markup(page: Any) -> None:
-    script = page.ask("GET", "/page.js")[2].decode()
+@pytest.mark.parametrize("path", sorted(path for path in PUBLIC if path.endswith(".js")))
+def test_a_script_never_writes_markup(page: Any, path: str) -> None:
+    script = page.ask("GET", path)[2].decode()
     for way in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"):
         assert way not in script
 
