@@ -3,6 +3,7 @@
 #   make test       all tests but the slow ones;  make test-slow: the slow ones;  make lint: formatters, linters, types
 #   make evaluate   held-out episodes, 100 a task: act, think and follow with INT4; INT4 against f32 on 167 more a task
 #   make parity     the core against PyTorch on 1000 observations, f32 and INT4
+#   make quantization   what each way to quantise the shipped policy costs and keeps
 #   make bench      timings of the shipped policy and of random 0.5B and 3B shapes, and against llama.cpp and PyTorch
 #   make firmware-check   cppcheck over the firmware;  make firmware-size: its flash, RAM and deepest stack
 #   make neon-check   tests of the core's Arm kernels, cross-compiled, on an emulated CPU with and one without int8 dot products
@@ -27,7 +28,7 @@ PACKAGES := python runtime export dataset firmware_bridge training simulation
 SOURCES := $(shell find $(PACKAGES) csrc -type f -not -path '*/__pycache__/*') CMakeLists.txt pyproject.toml
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-slow lint format neon-check firmware-check firmware-size fuzz evaluate parity bench policy setup setup-dev clean
+.PHONY: run test test-slow lint format neon-check firmware-check firmware-size fuzz evaluate parity quantization bench policy setup setup-dev clean
 .DELETE_ON_ERROR:
 
 run: setup $(OUT)/metaworld-arm.hyt/manifest.json
@@ -109,6 +110,10 @@ evaluate: setup $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/metaworld-arm-f32.
 parity: setup-dev $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/metaworld-arm-f32.hyt/manifest.json
 	$(BIN)/python benchmarks/parity.py $(POLICY) $(OUT)/metaworld-arm-f32.hyt
 	$(BIN)/python benchmarks/parity.py $(POLICY) $(OUT)/metaworld-arm.hyt --against $(OUT)/metaworld-arm-f32.hyt
+
+quantization: setup-dev
+	$(BIN)/hyt-train collect $(OUT)/calibration --episodes 20
+	$(BIN)/python benchmarks/quantization.py $(POLICY) $(OUT)/calibration --json $(OUT)/quantization.json
 
 bench: setup-dev $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/random-0.5b.hyt/manifest.json $(OUT)/random-3b.hyt/manifest.json
 	$(BIN)/hyt-run bench $(OUT)/metaworld-arm.hyt --threads 1 --repeat 200 --json $(OUT)/bench-metaworld-arm.json

@@ -23,7 +23,7 @@ from hyt.export.families import FAMILIES
 from hyt.export.memory import Peak, watched_memory
 from hyt.export.onnx import VARIANTS
 from hyt.export.parity import parity_table
-from hyt.export.quantization import HEAD_REQUESTS, METHODS, REQUESTS, Method
+from hyt.export.quantization import HEAD_REQUESTS, METHODS, REQUESTS
 from hyt.export.quantization.mixed import Budget
 from hyt.export.report import Report, megabytes
 from hyt.export.signing import SigningKey
@@ -140,7 +140,9 @@ def _parser() -> argparse.ArgumentParser:
         help="so many to calibrate on, as many of other episodes to judge by (default: %(default)s)",
     )
     parser.add_argument(
-        "--method", choices=METHODS, help="how weights are rounded (default: importance with --calibration, else plain)"
+        "--method",
+        choices=METHODS,
+        help="how weights are rounded (default: with --calibration gptq to q4_0, importance to others; else plain)",
     )
     parser.add_argument(
         "--min-agreement",
@@ -223,8 +225,9 @@ def _calibration(options: argparse.Namespace) -> CalibrationRequest | None:
             asked = "--min-agreement" if options.min_agreement is not None else f"--method {options.method}"
             raise InputError(asked, expected="--calibration DATA with it", received="none")
         return None
-    method: Method = options.method or "importance"
-    return CalibrationRequest(options.calibration, options.calibration_observations, method, options.min_agreement)
+    return CalibrationRequest(
+        options.calibration, options.calibration_observations, options.method, options.min_agreement
+    )
 
 
 @contextmanager

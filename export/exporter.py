@@ -83,7 +83,7 @@ def export_bundle(
     with open_draft(checkpoint_path, statement, block) as draft, ExitStack() as stack:
         model = draft.model
         choices, files = draft.choose(request), draft.files(request)
-        method: Method = "plain" if calibration is None else calibration.method
+        method: Method = "plain" if calibration is None else calibration.method_for(asked)
         report = Report(
             command=_command(request, budget, calibration, closed_loop, statement, onnx),
             name=model.contract.name,

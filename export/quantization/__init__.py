@@ -1,7 +1,7 @@
 """Which type every tensor gets, and how its weights are rounded to it."""
 
 from hyt.export.quantization.importance import InputStatistics
-from hyt.export.quantization.method import METHODS, Method, Rounder, method_of, rounder_for
+from hyt.export.quantization.method import METHODS, Method, Rounder, default_method, method_of, rounder_for
 from hyt.export.quantization.rounding import ErrorSum, quantize_rows
 from hyt.export.quantization.types import (
     HEAD_REQUESTS,
@@ -29,6 +29,7 @@ __all__ = [
     "block_size",
     "choose_head_types",
     "choose_types",
+    "default_method",
     "fitting_type",
     "ggml_type",
     "method_of",

@@ -20,7 +20,7 @@ from hyt.export.families.base import TensorPlan
 from hyt.export.quantization.gptq import MOST_COLUMNS, TYPE, Gptq
 from hyt.export.quantization.importance import InputStatistics
 from hyt.export.quantization.rounding import ErrorSum, quantize_rows
-from hyt.export.quantization.types import EMBEDDING
+from hyt.export.quantization.types import EMBEDDING, MIXED
 
 Method = Literal["plain", "importance", "gptq"]
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -35,6 +35,11 @@ class Rounder(Protocol):
 
 Statistics = Callable[[str], InputStatistics | None]
 """Gives the statistics of a tensor's inputs by its GGUF name; None where nothing went in."""
+
+
+def default_method(quantization: str) -> Method:
+    """The method that keeps most of a policy whose linear matrices are asked to be of a type, or mixed."""
+    return "gptq" if quantization in (TYPE, MIXED) else "importance"
 
 
 def method_of(plan: TensorPlan, type: str, asked: Method) -> Method:

@@ -125,7 +125,7 @@ def test_the_command_line_prints_the_parity(
     manifest = open_bundle(tmp_path / "x.hyt").manifest
     assert manifest.provenance.command == (
         "hyt-export CHECKPOINT -o NAME.hyt --quantization q4_0 --calibration DATA "
-        "--calibration-observations 4 --method importance --min-agreement 0.0"
+        "--calibration-observations 4 --min-agreement 0.0"
     )
 
 

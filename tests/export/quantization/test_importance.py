@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hyt.export.families.base import Role, TensorPlan
-from hyt.export.quantization import InputStatistics, Method, method_of, quantize_rows, rounder_for
+from hyt.export.quantization import InputStatistics, Method, default_method, method_of, quantize_rows, rounder_for
 from hyt.export.quantization.gptq import MOST_COLUMNS
 
 
@@ -49,6 +49,10 @@ def test_a_method_is_chosen_by_what_a_tensor_is(
     name: str, role: Role, type_: str, columns: int, asked: Method, method: Method
 ) -> None:
     assert method_of(TensorPlan(name, name, (2, columns), role, "g"), type_, asked) == method
+
+
+def test_without_a_method_that_of_the_type_is_taken() -> None:
+    assert [default_method(name) for name in ("q4_0", "mixed", "q4_k", "f32")] == ["gptq", "gptq", *["importance"] * 2]
 
 
 def test_a_tensor_that_nothing_went_into_is_rounded_plainly() -> None:
