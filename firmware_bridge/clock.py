@@ -1,8 +1,9 @@
 """The firmware's tick as seen from the host: a line through (host time, tick) pairs of round trips.
 
 A round trip says that the firmware's tick was reached at some moment between sending and receiving; the middle is
-taken, and of the last samples the half with the shortest round trips is fitted by least squares. The slope is the
-firmware's true tick rate, so clocks that drift apart are followed.
+taken, and of the last samples the half with the shortest round trips is fitted by least squares, twice: the second time
+without those that lie far from the line. The slope is the firmware's true tick rate, so clocks that drift apart are
+followed.
 """
 
 from __future__ import annotations
@@ -12,12 +13,16 @@ import time
 from collections import deque
 
 import numpy as np
+from numpy.typing import NDArray
 
 SAMPLES = 64
 # Below this span the nominal rate is better known than the fitted one.
 SHORTEST_FIT = 1.0  # seconds
 # A crystal is off by 0.01%, an RC oscillator by 1%: a slope beyond is a disturbed fit.
 LARGEST_DRIFT = 0.02
+# Medians of the distance from the line, beyond which a sample is left out: a firmware that was held up answers at once
+# when it goes on, with the tick at which it stood.
+OUTLIER = 3.0
 
 
 class Clock:
@@ -43,6 +48,13 @@ class Clock:
         best = ranked[: (len(ranked) + 1) // 2]
         times = np.array([sample[0] for sample in best])
         ticks = np.array([float(sample[2]) for sample in best])
+        time, tick, rate = self._line(times, ticks)
+        off = np.abs(ticks - tick - (times - time) * rate)
+        near = off <= OUTLIER * np.median(off) + 1
+        return (time, tick, rate) if near.all() else self._line(times[near], ticks[near])
+
+    def _line(self, times: NDArray[np.float64], ticks: NDArray[np.float64]) -> tuple[float, float, float]:
+        """Least squares through pairs (n,): mean time, mean tick, ticks a second."""
         time_mean, tick_mean = float(times.mean()), float(ticks.mean())
         rate = self._nominal
         if np.ptp(times) >= SHORTEST_FIT:

@@ -58,6 +58,16 @@ def test_slow_round_trips_do_not_pull_the_estimate() -> None:
     assert clock.uncertainty() == pytest.approx(0.001)
 
 
+def test_a_firmware_that_was_held_up_and_answers_with_its_old_tick_does_not_pull_the_estimate() -> None:
+    clock = Clock(1000)
+    for index in range(64):
+        sent = index / 10
+        stood = 50 if index % 9 == 5 else 0  # ticks for which it was held up
+        clock.add(sent, sent + 0.002, int((sent + 0.001) * 1000) - stood)
+        if index > 15:
+            assert clock.tick_at(sent + 0.1) == pytest.approx((sent + 0.1) * 1000, abs=3)
+
+
 def test_a_clock_without_samples_knows_nothing() -> None:
     with pytest.raises(ValueError, match="no sample"):
         Clock(1000).now()
