@@ -92,7 +92,10 @@ void Backend::run_step(void* self, size_t index, int thread, int threads) {
 void Backend::compute(ggml_cgraph* graph, const char* phase) {
     if (watcher_) return compute_watched(graph);
     if (profiling_) return compute_profiled(graph, phase);
-    if (gather(graph)) return team_.run(run_step, this, nodes_.size());
+    if (!shared_with_ggml_ && gather(graph)) return team_.run(run_step, this, nodes_.size());
+    // OpenMP's threads go on looking for work for milliseconds, on the cores that ours would need: where one
+    // graph has to be ggml's, all are.
+    shared_with_ggml_ = threads_ > 1;
     const ggml_status status = ggml_backend_graph_compute(backend_.get(), graph);
     if (status != GGML_STATUS_SUCCESS) throw Error("graph", "success", ggml_status_to_string(status));
 }

@@ -86,7 +86,8 @@ struct Allowed {
 };
 
 Allowed allowed(const hyt::SessionConfig& config, int per_graph) {
-    const bool ours = config.own_kernels && !hyt::strip_kernels().empty();
+    // With several threads, a graph that is ggml's to run (this model's vision) makes all of them ggml's.
+    const bool ours = config.own_kernels && !hyt::strip_kernels().empty() && config.threads == 1;
     const auto passes = config.continuous() ? 1 : static_cast<int>(config.action_tokens);
     return {ours ? 0 : per_graph, ours && !config.continuous() ? 0 : per_graph * passes};
 }

@@ -46,8 +46,8 @@ class Backend {
     ggml_backend_buffer_type_t matrix_buffer_type(const ggml_tensor* matrix) const;
 
     // Runs the graph to its end; `phase` is what a profile counts it under. A graph of our operators alone
-    // runs on our own threads, without an allocation; any other is ggml's to run. Throws Error when ggml
-    // reports a failure.
+    // runs on our own threads, without an allocation; any other is ggml's to run, and with several threads
+    // all that come after it. Throws Error when ggml reports a failure.
     void compute(ggml_cgraph* graph, const char* phase);
 
     // From now on the time of each operator is added up, from zero; false: no more. Operators run one by one
@@ -72,6 +72,7 @@ class Backend {
     bool own_kernels_;
     const StripKernels* strips_;
     Team team_;
+    bool shared_with_ggml_ = false;    // some graph was ggml's to run, on several threads
     std::vector<ggml_tensor*> nodes_;  // of the graph that runs on our threads
     bool profiling_ = false;
     std::map<std::string, double> seconds_;
