@@ -59,6 +59,9 @@ def sections(bundle: Bundle) -> list[tuple[str, list[tuple[str, str]]]]:
     ]
 
 
+ROUNDED = {"plain": "weight by weight", "importance": "by importance", "gptq": "by GPTQ"}
+
+
 def _policy(bundle: Bundle) -> list[tuple[str, str]]:
     manifest = bundle.manifest
     version = manifest.schema_version
@@ -68,7 +71,7 @@ def _policy(bundle: Bundle) -> list[tuple[str, str]]:
         ("family", manifest.family),
         ("schema", f"{version.major}.{version.minor}"),
         ("signed by", "nobody" if bundle.signer is None else f"Ed25519 key {bundle.signer}"),
-        ("quantisation", manifest.quantization.requested),
+        ("quantisation", f"{manifest.quantization.requested}, rounded {ROUNDED[manifest.quantization.method]}"),
         ("instructions", "; ".join(manifest.contract.instructions) or "not listed"),
         ("words", "any" if words is None else " ".join(words)),
     ]

@@ -18,6 +18,7 @@ from hyt.runtime.cli.inspect import sections
 def test_every_section_says_what_the_manifest_holds(tiny_bundle: Path) -> None:
     shown = {title: dict(rows) for title, rows in sections(open_bundle(tiny_bundle))}
     assert shown["policy"]["name"] == "tiny"
+    assert shown["policy"]["quantisation"] == "q4_0, rounded weight by weight"
     assert shown["policy"]["instructions"] == "open the drawer; close the door slowly"
     assert {"open", "the", "drawer"} <= set(shown["policy"]["words"].split())
     assert "<act>" not in shown["policy"]["words"]
