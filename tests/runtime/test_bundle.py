@@ -83,8 +83,8 @@ def test_an_unknown_field_of_our_own_schema_is_refused(tiny_bundle: Path) -> Non
         (("shapes", "text", "kv_heads"), 2, "heads 3 must be a multiple of kv_heads 2"),
         (("shapes", "vision", "projection_dim"), 65, "projection_dim 65 is not text.hidden_size 64"),
         (("shapes", "text", "rope_theta"), 0, "greater than 0"),
-        (("image_tokens", "camera0"), 17, "16 tokens for each camera"),
-        (("image_tokens", "other"), 16, "16 tokens for each camera"),
+        (("image_tokens", "camera0"), 17, "16 tokens for each frame of each camera"),
+        (("image_tokens", "other"), 16, "16 tokens for each frame of each camera"),
     ],
 )
 def test_a_contract_that_does_not_fit_the_model_is_refused(
