@@ -26,6 +26,9 @@ Kind = Literal["off", "on", "late"]
 SETTLE = 5
 """First turns of a block that are not counted: the lead is still being measured."""
 
+BACK = 0.001
+"""Seconds before the next turn at which the loop has about ended thinking."""
+
 
 @dataclass
 class Block:
@@ -46,7 +49,6 @@ class Block:
     tokens: int = 0
     writing: float = 0.0
     late: int = 0
-    late_thinking: int = 0
 
 
 class _Watch(Listener):
@@ -68,9 +70,8 @@ class _Watch(Listener):
             block.late += decision.outcome.late
             if self._open is not None:
                 block.thinking.append(waited)
-                block.late_thinking += decision.outcome.late
         if self._block.kind == "late":
-            begin = decision.due + self._period - self._left * self._spread.uniform(0.1, 0.9)
+            begin = decision.due + self._period - BACK - self._left * self._spread.uniform(0.1, 0.9)
             time.sleep(max(begin - time.monotonic(), 0.0))
 
     def thought(self, progress: ThoughtProgress) -> None:

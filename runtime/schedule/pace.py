@@ -17,8 +17,11 @@ from hyt.runtime.schedule.budget import Estimate
 MARGIN = 0.001
 """Seconds that a turn begins earlier than the measured times ask for: what a sleeping thread may oversleep."""
 
-GIVE_BACK = 0.0002
+GIVE_BACK = 0.0005
 """Seconds between the end of thinking and the next turn, besides what publishing a thought was measured to take."""
+
+SHORTEST = 0.0001
+"""Seconds that publishing is taken to last at least."""
 
 
 class Pace:
@@ -75,7 +78,7 @@ class Pace:
         seconds = time.monotonic() - until
         # Else it ended by itself, or the turn was over before it could begin: that says nothing.
         if began < until and seconds > -GIVE_BACK:
-            self._overrun.add(max(seconds, GIVE_BACK))
+            self._overrun.add(max(seconds, SHORTEST))
 
     @property
     def now(self) -> float:
