@@ -3,19 +3,19 @@
 
 #include <ggml.h>
 
+#include "hyt/backend.h"
+#include "hyt/columns.h"
 #include "hyt/product.h"
+#include "hyt/weights.h"
 
 namespace hyt {
 
-// LayerNorm with weight and bias.
-inline ggml_tensor* layer_norm(ggml_context* context, ggml_tensor* x, ggml_tensor* weight, ggml_tensor* bias,
-                               float epsilon) {
-    return ggml_add(context, ggml_mul(context, ggml_norm(context, x, epsilon), weight), bias);
-}
-
+// matrix times x plus bias.
 inline ggml_tensor* linear(ggml_context* context, const Backend& backend, ggml_tensor* weight,
                            ggml_tensor* bias, ggml_tensor* x) {
-    return ggml_add(context, ops::matmul(context, backend, weight, x), bias);
+    if (!in_strips(weight)) return ops::sum(context, backend, ops::matmul(context, backend, weight, x), bias);
+    const StripKernels& kernels = *backend.strips();
+    return ops::product(context, kernels, weight, ops::quantised(context, kernels, x), bias);
 }
 
 }  // namespace hyt

@@ -63,7 +63,7 @@ void VisionEncoder::build() {
                                ops::matmul(c, backend_, projector_[i].weight, x), projector_[i].bias);
     }
     x = linear(c, backend_, projector_.back().weight, projector_.back().bias, x);
-    graph_.expand(ggml_cpy(c, x, tokens_));
+    graph_.expand(ops::copy(c, backend_, x, tokens_));
 }
 
 void VisionEncoder::encode(const uint8_t* const* images) {

@@ -87,12 +87,11 @@ VisionTower::Layer VisionTower::declare_layer(Weights& weights, int64_t index) c
 // Patches with their positions, behind class token and registers: (hidden, sequence * images).
 ggml_tensor* VisionTower::embed(ggml_context* c) const {
     const int64_t hidden = params_.hidden, patches = params_.patches();
-    ggml_tensor* x = ggml_mul_mat(c, patch_weight_, patches_);  // (hidden, patches * images)
-    if (patch_bias_) x = ggml_add(c, x, patch_bias_);
+    ggml_tensor* x = ops::float_product(c, backend_, patch_weight_, patches_, patch_bias_);
     const size_t first = params_.class_position ? positions_->nb[1] : 0;
     ggml_tensor* positions = ggml_view_2d(c, positions_, hidden, patches, positions_->nb[1], first);
-    x = ggml_add(c, ggml_reshape_3d(c, x, hidden, patches, image_count_), positions);
-    ggml_tensor* prefix = nullptr;  // (hidden, prefix)
+    x = ops::sum(c, backend_, x, positions);  // (hidden, patches * images)
+    ggml_tensor* prefix = nullptr;            // (hidden, prefix)
     if (class_token_) {
         prefix = ggml_reshape_2d(c, class_token_, hidden, 1);
         if (params_.class_position) {
@@ -103,27 +102,29 @@ ggml_tensor* VisionTower::embed(ggml_context* c) const {
         ggml_tensor* registers = ggml_reshape_2d(c, registers_, hidden, params_.registers);
         prefix = prefix ? ggml_concat(c, prefix, registers, 1) : registers;
     }
-    if (prefix)
-        x = ggml_concat(c, ggml_repeat_4d(c, prefix, hidden, params_.prefix(), image_count_, 1), x, 1);
+    if (!prefix) return x;
+    x = ggml_reshape_3d(c, x, hidden, patches, image_count_);
+    x = ggml_concat(c, ggml_repeat_4d(c, prefix, hidden, params_.prefix(), image_count_, 1), x, 1);
     return ggml_reshape_2d(c, x, hidden, sequence_ * image_count_);
 }
 
 ggml_tensor* VisionTower::build(const Graph& graph) {
     ggml_context* c = graph.context();
     const int64_t hidden = params_.hidden, patches = params_.patches();
-    const float epsilon = params_.norm_epsilon;
+    const float* epsilon = &params_.norm_epsilon;
     patches_ = graph_input(graph, GGML_TYPE_F32, params_.patch_values(), patches * image_count_);
     ggml_tensor* x = embed(c);
-    if (pre_norm_) x = layer_norm(c, x, pre_norm_, pre_norm_bias_, epsilon);
+    if (pre_norm_) x = ops::layer_norm(c, backend_, x, pre_norm_, pre_norm_bias_, epsilon);
     for (const Layer& layer : layers_) {
-        ggml_tensor* h = attention(c, layer, layer_norm(c, x, layer.norm1, layer.norm1_bias, epsilon));
+        ggml_tensor* h =
+            attention(c, layer, ops::layer_norm(c, backend_, x, layer.norm1, layer.norm1_bias, epsilon));
         h = linear(c, backend_, layer.out, layer.out_bias, h);
-        x = ggml_add(c, x, layer.scale1 ? ggml_mul(c, h, layer.scale1) : h);
-        h = layer_norm(c, x, layer.norm2, layer.norm2_bias, epsilon);
+        x = ops::sum(c, backend_, x, layer.scale1 ? ggml_mul(c, h, layer.scale1) : h);
+        h = ops::layer_norm(c, backend_, x, layer.norm2, layer.norm2_bias, epsilon);
         h = ops::activated_sum(c, backend_, params_.activation, ops::matmul(c, backend_, layer.up, h),
                                layer.up_bias);
         h = linear(c, backend_, layer.down, layer.down_bias, h);
-        x = ggml_add(c, x, layer.scale2 ? ggml_mul(c, h, layer.scale2) : h);
+        x = ops::sum(c, backend_, x, layer.scale2 ? ggml_mul(c, h, layer.scale2) : h);
     }
     if (sequence_ > patches) {
         const auto skipped = static_cast<size_t>(params_.prefix()) * x->nb[1];
@@ -131,7 +132,7 @@ ggml_tensor* VisionTower::build(const Graph& graph) {
                          static_cast<size_t>(sequence_) * x->nb[1], skipped);
         x = ggml_reshape_2d(c, ggml_cont(c, x), hidden, patches * image_count_);
     }
-    return post_norm_ ? layer_norm(c, x, post_norm_, post_norm_bias_, epsilon) : x;
+    return post_norm_ ? ops::layer_norm(c, backend_, x, post_norm_, post_norm_bias_, epsilon) : x;
 }
 
 // Every token sees every token of its own image. x: (hidden, sequence * images).

@@ -86,8 +86,9 @@ struct Allowed {
 };
 
 Allowed allowed(const hyt::SessionConfig& config, int per_graph) {
-    // With several threads, a graph that is ggml's to run (this model's vision) makes all of them ggml's.
-    const bool ours = config.own_kernels && !hyt::strip_kernels().empty() && config.threads == 1;
+    // With several threads, a graph that is ggml's to run (a continuous action's) makes all of them ggml's.
+    const bool ours = config.own_kernels && !hyt::strip_kernels().empty() &&
+                      (config.threads == 1 || !config.continuous());
     const auto passes = config.continuous() ? 1 : static_cast<int>(config.action_tokens);
     return {ours ? 0 : per_graph, ours && !config.continuous() ? 0 : per_graph * passes};
 }
