@@ -87,8 +87,8 @@ struct Allowed {
 
 Allowed allowed(const hyt::SessionConfig& config, int per_graph) {
     // With several threads, a graph that is ggml's to run (a continuous action's) makes all of them ggml's.
-    const bool ours = config.own_kernels && !hyt::strip_kernels().empty() &&
-                      (config.threads == 1 || !config.continuous());
+    const bool ours =
+        config.own_kernels && !hyt::strip_kernels().empty() && (config.threads == 1 || !config.continuous());
     const auto passes = config.continuous() ? 1 : static_cast<int>(config.action_tokens);
     return {ours ? 0 : per_graph, ours && !config.continuous() ? 0 : per_graph * passes};
 }
