@@ -34,6 +34,8 @@ ISAS = {"": ("", "", ""), "avx2": ("AVX2", "AVX2", "AVX2"), "avx_vnni": ("AVX_VN
 """Our kernels' name, oneDNN's limit, fbgemm's limit."""
 
 ROUNDS = 3
+REST = 0.1
+"""Seconds in which the OpenMP threads of the vendor's library stop looking for work and leave their cores."""
 
 
 def vendor(columns: int, rows: int, count: int, threads: int, repeat: int) -> dict[str, float]:
@@ -75,6 +77,7 @@ def prefill_rows(kernels: str, threads: int, repeat: int) -> list[dict[str, Any]
     for columns, outputs, count in PREFILL:
         ours, theirs = [], dict[str, float]()
         for _ in range(ROUNDS):
+            time.sleep(REST)
             quantise, multiply, _, _ = _core.time_product(kernels, columns, outputs, count, threads, repeat)
             ours.append(quantise + multiply)
             for name, seconds in vendor(columns, outputs, count, threads, repeat).items():
