@@ -67,8 +67,10 @@ def check_parity(bundle: Callable[[str], Path], observations: int) -> None:
             assert modality["differing_above_margin"] == 0, (name, modality)
             assert modality["largest_logit_error"] < largest, (name, modality)
             assert modality["mean_logit_error"] < mean, (name, modality)
-    difference = rounded["action_difference"]["mean_absolute"]
-    assert all(difference[f"{axis} [m]"] < ACTION_DIFFERENCE_M for axis in "xyz"), difference
+    for name, modality in rounded["against"].items():
+        metres = [dimension for dimension in modality["actions"] if dimension["unit"] == "m"]
+        assert [dimension["name"] for dimension in metres] == list("xyz")
+        assert all(dimension["mean"] < ACTION_DIFFERENCE_M for dimension in metres), (name, metres)
 
 
 def test_the_core_chooses_what_pytorch_chooses(bundle: Callable[[str], Path]) -> None:

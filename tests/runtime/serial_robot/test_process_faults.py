@@ -64,7 +64,7 @@ def test_a_signal_in_the_middle_of_a_long_answer_disarms_before_the_answer_is_co
     arm_bundle: Path, slow_gantry: Callable[..., Gantry]
 ) -> None:
     arm = slow_gantry()
-    command = [sys.executable, "-c", BUSY, str(12_000_000), *arm.command(arm_bundle)]  # some four seconds
+    command = [sys.executable, "-c", BUSY, str(30_000_000), *arm.command(arm_bundle)]  # some ten seconds
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
