@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyt.runtime.listener import Decision, LimiterState, ThoughtProgress
+from hyt.runtime.png import encode_png
 from hyt.runtime.record.format import (
     ACTION,
     CAMERA,
@@ -31,7 +32,6 @@ from hyt.runtime.record.format import (
     RecordedThought,
     Run,
 )
-from hyt.runtime.record.png import encode_png
 
 Message = tuple[str, int, bytes]
 _INFO = 2  # foxglove.Log's level

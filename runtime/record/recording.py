@@ -19,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 from hyt.errors import RecordingError
 from hyt.runtime.contract import first_problem
 from hyt.runtime.json_file import parse_json
+from hyt.runtime.png import decode_png
 from hyt.runtime.record.container import Message, Metadata, Reader
 from hyt.runtime.record.format import (
     ACTION,
@@ -40,7 +41,6 @@ from hyt.runtime.record.format import (
     RecordedThought,
     Run,
 )
-from hyt.runtime.record.png import decode_png
 
 _IMAGE_COMMAS = 16  # a foxglove.CompressedImage has four; each more would be memory for whoever wrote it
 Model = TypeVar("Model", bound=BaseModel)

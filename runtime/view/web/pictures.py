@@ -7,8 +7,8 @@ import threading
 import numpy as np
 from numpy.typing import NDArray
 
+from hyt.runtime.png import encode_png
 from hyt.runtime.view.state import Snapshot
-from hyt.runtime.view.web.png import encode_png
 
 LARGEST = 640
 """Pixels of the longer side; larger images are thinned out."""

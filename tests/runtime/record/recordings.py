@@ -85,7 +85,7 @@ def rewrite(path: Path, changes: Mapping[str, Change], to: Path | None = None) -
 
 def with_pixel(decision: int, row: int, column: int) -> Change:
     """Changes one pixel of the image of one decision, by one."""
-    from hyt.runtime.record.png import encode_png
+    from hyt.runtime.png import encode_png
 
     def change(number: int, message: dict[str, Any]) -> dict[str, Any]:
         if number == decision:

@@ -1,4 +1,4 @@
-"""Tests of hyt.runtime.record.png against Pillow."""
+"""Tests of hyt.runtime.png against Pillow."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hyt.runtime.record.png import decode_png, encode_png
+from hyt.runtime.png import decode_png, encode_png
 
 
 def noise(height: int, width: int) -> np.ndarray:
@@ -25,6 +25,12 @@ def test_pillow_reads_the_pixels_that_were_written(size: tuple[int, int]) -> Non
         assert (picture.format, picture.mode) == ("PNG", "RGB")
         np.testing.assert_array_equal(np.asarray(picture), image)
     np.testing.assert_array_equal(decode_png(data, *size), image)
+
+
+def test_a_thinned_out_image_is_encoded_as_it_looks() -> None:
+    image = noise(40, 60)[::3, ::3]
+    with Image.open(io.BytesIO(encode_png(image))) as picture:
+        np.testing.assert_array_equal(np.asarray(picture), image)
 
 
 def part(kind: bytes, data: bytes) -> bytes:
