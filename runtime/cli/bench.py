@@ -52,6 +52,8 @@ def run(options: argparse.Namespace) -> None:
     for name, number in (("--repeat", options.repeat), ("--periods", options.periods)):
         if number < 1:
             raise InputError(name, expected="at least 1", received=str(number))
+    if options.profile and options.schedule:
+        raise InputError("--profile", expected="not together with --schedule", received="both")
     check_output(options.json)
     if options.profile:
         with realtime_from(options):

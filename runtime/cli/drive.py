@@ -178,6 +178,8 @@ def run(options: argparse.Namespace) -> None:
                     "bundle": describe_bundle(policy.bundle),
                     "backend": policy.info["backend"],
                     "gate": _describe_gate(policy, options),
+                    "schedule": schedule.as_dict(),
+                    "real_time": options.real_time,
                     "robots": [result.as_dict() for result in results],
                     "recording": None if recorder is None else recorder.report(),
                     "versions": versions(),

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
 from hyt.errors import InputError
 from hyt.runtime.contract import Action
@@ -55,6 +55,11 @@ class Schedule:
     blend: int = 0
     thinking: Thinking = field(default_factory=Thinking)
 
+    def as_dict(self) -> dict[str, Any]:
+        """As JSON values, None where there is no limit."""
+        found: dict[str, Any] = _finite(asdict(self))
+        return found
+
     def period_steps(self, action: Action) -> int:
         """Steps of a chunk that are executed; raises InputError for a period or blend that does not fit the chunk."""
         steps = action.steps if self.period is None else round(self.period / action.step_time)
@@ -73,3 +78,10 @@ class Schedule:
                 remedy="" if self.blend < 0 else "give a shorter period",
             )
         return steps
+
+
+def _finite(value: Any) -> Any:
+    """The same without infinite numbers, which JSON does not have."""
+    if isinstance(value, dict):
+        return {name: _finite(part) for name, part in value.items()}
+    return None if value == math.inf else value

@@ -91,6 +91,9 @@ def test_a_gated_drive_reports_its_threshold_and_how_often_it_thought(gated: Pat
     report = json.loads(path.read_text())
     (robot,) = report["robots"]
     assert report["gate"] == {"threshold": 0.25}
+    assert report["schedule"]["thinking"]["when"] == "never"
+    assert report["schedule"]["thinking"]["limits"]["tokens_per_second"] is None
+    assert report["real_time"] is False
     assert robot["modality"] == "gate"
     assert robot["thoughts"] == sum(episode["thoughts"] for episode in robot["episodes"]) <= robot["decisions"]
     assert robot["latency_ms"]["thought"]["count"] == robot["decisions"]

@@ -40,6 +40,7 @@ def test_a_bench_of_the_loop_reports_acts_thoughts_and_waits(
         (["--think", "gate"], "--think; expected every=N or rate=R with --schedule; received gate"),
         (["--think", "often"], "--think; expected never, always, gate, every=N (decisions) or rate=R (a minute)"),
         (["--period", "0.1"], "period; expected a whole number of steps of 0.0625 s, 1 to 2 of them; received 0.1 s"),
+        (["--profile"], "--profile; expected not together with --schedule; received both"),
         (["--periods", "0"], "--periods; expected at least 1; received 0"),
     ],
 )
