@@ -64,11 +64,12 @@ def test_a_signal_in_the_middle_of_a_long_answer_disarms_before_the_answer_is_co
     arm_bundle: Path, slow_gantry: Callable[..., Gantry]
 ) -> None:
     arm = slow_gantry()
-    command = [sys.executable, "-c", BUSY, str(30_000_000), *arm.command(arm_bundle)]  # some ten seconds
+    command = [sys.executable, "-c", BUSY, str(20_000_000), *arm.command(arm_bundle)]  # some four seconds
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         assert process.stdout.readline() == "busy\n"
+        time.sleep(0.2)  # until the call that nothing interrupts has begun
         process.send_signal(signal.SIGTERM)
         assert arm.came_to_rest() is State.DISARMED
         assert process.poll() is None  # it still answers
