@@ -115,16 +115,19 @@ quantization: setup-dev
 	$(BIN)/hyt-train collect $(OUT)/calibration --episodes 20
 	$(BIN)/python benchmarks/quantization.py $(POLICY) $(OUT)/calibration --json $(OUT)/quantization.json
 
-bench: setup-dev $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/random-0.5b.hyt/manifest.json $(OUT)/random-3b.hyt/manifest.json
+bench: setup-dev $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/random-0.5b.hyt/manifest.json \
+    $(OUT)/random-3b.hyt/manifest.json
 	$(BIN)/hyt-run bench $(OUT)/metaworld-arm.hyt --threads 1 --repeat 200 --json $(OUT)/bench-metaworld-arm.json
 	$(BIN)/hyt-run bench $(OUT)/random-0.5b.hyt --threads 2 --repeat 10 --json $(OUT)/bench-random-0.5b.json
+	$(BIN)/hyt-run bench $(OUT)/random-3b.hyt --threads 2 --repeat 3 --json $(OUT)/bench-random-3b.json
+	$(BIN)/hyt-run bench $(OUT)/metaworld-arm.hyt --threads 1 --schedule --json $(OUT)/bench-schedule.json
 	$(BIN)/hyt-run bench $(OUT)/metaworld-arm.hyt --threads 1 --repeat 200 --profile
 	$(BIN)/python benchmarks/gemm.py --threads 2 --json $(OUT)/gemm.json
 	$(BIN)/python benchmarks/gemm.py --threads 2 --isa avx2 --json $(OUT)/gemm-avx2.json
 	$(BIN)/python benchmarks/peers.py $(OUT)/metaworld-arm.hyt --threads 1 --thought 15 --repeat 200 \
 	    --json $(OUT)/peers-metaworld-arm.json
 	$(BIN)/python benchmarks/peers.py $(OUT)/random-0.5b.hyt --thought 350 --repeat 10 --json $(OUT)/peers-0.5b.json
-	$(BIN)/python benchmarks/peers.py $(OUT)/random-3b.hyt --thought 16 --repeat 10 --json $(OUT)/peers-3b.json
+	$(BIN)/python benchmarks/peers.py $(OUT)/random-3b.hyt --thought 0 --repeat 10 --json $(OUT)/peers-3b.json
 
 policy: setup-dev
 	$(BIN)/hyt-train collect $(OUT)/data --episodes 350

@@ -46,8 +46,9 @@ def prefixes(case: Case, count: int) -> list[list[int]]:
 def best_llama(case: Case, threads: int, console: Console) -> dict[str, Any]:
     """The settings of llama.cpp with the fastest act, each tried alone."""
     tried: list[tuple[float, dict[str, Any]]] = []
-    for flash, repack, cache in itertools.product(("on", "off"), (True, False), ("f16", "f32")):
-        settings = {"threads": threads, "flash": flash, "repack": repack, "cache": cache}
+    choices = itertools.product(range(threads, 0, -1), ("on", "off"), (True, False), ("f16", "f32"))
+    for number, flash, repack, cache in choices:
+        settings = {"threads": number, "flash": flash, "repack": repack, "cache": cache}
         with Process("llama.cpp", case, settings) as process:
             first, *others = prefixes(case, TRIALS + 1)
             process.ask("act", first)

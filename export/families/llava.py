@@ -19,7 +19,6 @@ from hyt.export.families.base import (
     check_tied_head,
     read_config,
 )
-from hyt.export.families.gemma import GemmaConfig
 from hyt.export.families.llama import LlamaConfig
 from hyt.export.families.paligemma import LEGACY
 from hyt.export.families.qwen import Qwen2Config, Qwen3Config
@@ -35,7 +34,8 @@ _PROJECTOR = "model.multi_modal_projector."
 
 
 class _LlavaConfig(Config):
-    text_config: Annotated[LlamaConfig | Qwen2Config | Qwen3Config | GemmaConfig, Field(discriminator="model_type")]
+    # No Gemma: transformers' scales images too by the root of its width, the core only text.
+    text_config: Annotated[LlamaConfig | Qwen2Config | Qwen3Config, Field(discriminator="model_type")]
     vision_config: Annotated[ClipConfig | SiglipConfig, Field(discriminator="model_type")]
     vision_feature_layer: Annotated[int, Field(ge=-64, le=-1)] = -2
     vision_feature_select_strategy: Literal["default", "full"] = "default"
@@ -65,7 +65,7 @@ class Llava:
     """The family `llava`."""
 
     name = "llava"
-    description = "llava with clip or siglip and a llama, qwen2, qwen3 or gemma text model"
+    description = "llava with clip or siglip and a llama, qwen2 or qwen3 text model"
 
     def matches(self, config: Any) -> bool:
         """A LLaVA config."""

@@ -36,10 +36,11 @@ def whole_thought(opened: Opened) -> tuple[list[int], list[int]]:
     return thought.tokens.tolist(), session.act_after_thought().tokens.tolist()
 
 
-def test_an_act_repeats_bit_by_bit(opened: Opened) -> None:
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_act_repeats_bit_by_bit(opened: Opened, threads: int) -> None:
     layout = opened.case.layout(0, 6)
     runs = []
-    for session in (opened.session(), opened.session()):
+    for session in (opened.session(threads=threads), opened.session(threads=threads)):
         for _ in range(3):
             session.observe(opened.case.images, layout)
             first, again = session.act(ACT), session.act(ACT)

@@ -36,3 +36,12 @@ def test_a_scaling_of_positions_is_refused_by_its_kind(tmp_path: Path, text: str
     line = str(error.value)
     assert "rope_scaling" in line
     assert f"positions scaled by {kind!r}, which the core does not compute" in line
+
+
+def test_a_text_model_that_scales_its_images_is_refused(tmp_path: Path) -> None:
+    path = write_llava(tmp_path / "c", "siglip", "llama").path
+    config = json.loads((path / "config.json").read_text())
+    config["text_config"]["model_type"] = "gemma"
+    (path / "config.json").write_text(json.dumps(config))
+    with Checkpoint(path) as checkpoint, pytest.raises(CheckpointError, match="'llama', 'qwen2', 'qwen3'"):
+        load_model(checkpoint)

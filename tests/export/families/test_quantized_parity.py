@@ -1,4 +1,4 @@
-"""INT4 says what transformers says with the weights that the files hold, in the core and in onnxruntime."""
+"""INT4 says what transformers says with the weights that the files hold, in core, onnxruntime and llama.cpp."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from families import Case, write_llava, write_paligemma
-from family_parity import LOGITS, random_images
+from family_parity import LOGITS, check_llama_cpp, random_images
 from numpy.typing import NDArray
 from prismatic import write_minivla, write_openvla
 
@@ -25,6 +25,7 @@ INT8_ACTIVATIONS_BOUND = 0.06
 FAMILIES: dict[str, Callable[[Path], Case]] = {
     "paligemma": write_paligemma,
     "llava clip llama": lambda path: write_llava(path, "clip", "llama"),
+    "llava clip qwen3": lambda path: write_llava(path, "clip", "qwen3"),
     "llava siglip qwen2": lambda path: write_llava(path, "siglip", "qwen2"),
     "openvla": write_openvla,
     "minivla": write_minivla,
@@ -72,6 +73,7 @@ def test_int4_is_transformers_with_the_stored_weights(tmp_path: Path, name: str)
     layout = np.array([*range(-1, -1 - len(images), -1), 2, 11, 12, 13, 4], np.int32)
     tokens = [6, 40, 41, 42]
     expected = case.logits(images, layout.tolist(), tokens)
+    check_llama_cpp(case, bundle.language, bundle.contract.vocab_size, INT8_ACTIVATIONS_BOUND)
     for logits in LOGITS.values():
         error = np.abs(logits(bundle, images, layout, tokens) - expected).max()
         assert 0 < error < INT8_ACTIVATIONS_BOUND * np.abs(expected).max()
