@@ -145,12 +145,13 @@ def table(report: dict[str, Any]) -> Table:
     """One row an engine and phase."""
     case = report["case"]
     attention = "causal" if case["causal"] else "bidirectional"
+    longer = report["think_then_act_over_act"]
     result = Table(
         title=f"{case['name']}: {attention} prefix of {case['prefix']}, {case['action_tokens']} action tokens, thought "
         f"of {case['thought']}; {report['repeat']} repetitions",
         title_justify="left",
-        caption=f"answers that differ from llama.cpp's: {report['answers_that_differ_from_llama.cpp']}; "
-        f"ours takes {report['think_then_act_over_act']} times as long when it thinks first",
+        caption=f"answers that differ from llama.cpp's: {report['answers_that_differ_from_llama.cpp']}"
+        + (f"; ours takes {longer} times as long when it thinks first" if longer else ""),
         caption_justify="left",
     )
     for column in ("engine", "task", "phase"):
