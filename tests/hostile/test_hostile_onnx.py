@@ -20,7 +20,7 @@ GRAPHS = ("vision", "embed", "decoder", "output")
 # Changes bytes of one graph, agrees the manifest with it, loads the bundle and acts, again and again in one process: a
 # crash, a hang or an exception of another tree ends it.
 PROGRAM = """
-import hashlib, json, random, sys
+import hashlib, json, random, resource, sys
 from pathlib import Path
 import numpy as np
 import hyt
@@ -30,6 +30,9 @@ path, manifest = bundle / name, bundle / "manifest.json"
 original, data = path.read_bytes(), json.loads(manifest.read_text())
 generator, refused = random.Random(name), 0
 observation = hyt.Observation({"camera0": np.zeros((28, 28, 3), np.uint8)}, np.zeros(4, np.float32))
+with hyt.load(bundle, threads=1, backend="onnx"):
+    pass
+sound = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for round in range(int(sys.argv[3])):
     content = original[: generator.randrange(len(original))]
     if round % 2:
@@ -47,8 +50,13 @@ for round in range(int(sys.argv[3])):
     except hyt.HytError as error:
         assert "\\n" not in str(error) and "SHA-256" not in str(error), error
         refused += 1
+taken = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - sound
+assert taken < int(sys.argv[4]) * 1024, f"{taken} KiB"
 print(refused)
 """
+
+MEMORY_MIB = 256
+"""Most memory that a damaged graph may take beyond what the sound one took, in MiB."""
 
 
 @pytest.fixture(scope="module")
@@ -188,9 +196,9 @@ def test_a_listed_graph_that_is_missing_and_one_that_is_not_listed(bundle: Path)
 
 
 @pytest.mark.parametrize("graph", GRAPHS)
-def test_graphs_with_changed_bytes_never_take_the_process_down(bundle: Path, graph: str) -> None:
+def test_graphs_with_changed_bytes_never_take_the_process_down_nor_its_memory(bundle: Path, graph: str) -> None:
     rounds = 30
-    command = [sys.executable, "-c", PROGRAM, str(bundle), f"onnx/{graph}.onnx", str(rounds)]
+    command = [sys.executable, "-c", PROGRAM, str(bundle), f"onnx/{graph}.onnx", str(rounds), str(MEMORY_MIB)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     assert int(done.stdout) > rounds // 3
