@@ -309,8 +309,12 @@ def load(
         from hyt.runtime.backends.onnx import OnnxBackend
 
         if kv_type != "f32" or mapped:
-            received = f"kv_type {kv_type!r}, mapped {mapped}"
-            raise InputError("backend 'onnx'", expected="kv_type 'f32' and mapped False", received=received)
+            raise InputError(
+                "backend 'onnx'",
+                expected="keys and values in f32 and weights that are copied",
+                received=f"mapped {mapped}" if kv_type == "f32" else f"kv type {kv_type!r}",
+                remedy="take the backend 'core', or leave it out",
+            )
         bundle = open_bundle(path, require_signature=require_signature)
         policy = Policy(bundle, OnnxBackend(bundle, threads, provider or "cpu"))
     if warm_up:

@@ -22,10 +22,15 @@ def add_loading_options(parser: argparse.ArgumentParser) -> None:
         "--threads", type=int, default=0, help="threads of the engine (default: all physical cores but one, at most 8)"
     )
     parser.add_argument(
-        "--kv", choices=KV_TYPES, default=KV_TYPES[0], help="type of keys and values; f16 takes half the memory"
+        "--kv",
+        choices=KV_TYPES,
+        default=KV_TYPES[0],
+        help="type of keys and values; f16 takes half the memory (backend core)",
     )
     parser.add_argument(
-        "--mapped", action="store_true", help="leave large matrices in the bundle's files: little memory, but slower"
+        "--mapped",
+        action="store_true",
+        help="leave large matrices in the bundle's files: little memory, but slower (backend core)",
     )
     add_signature_option(parser)
 

@@ -43,6 +43,17 @@ def test_a_bundle_without_onnx_graphs_names_the_option_that_writes_them(tiny_bun
     assert line.endswith("expected ONNX graphs in it; received none; export the checkpoint with hyt-export --onnx")
 
 
+@pytest.mark.parametrize(("option", "received"), [(["--kv", "f16"], "kv type 'f16'"), (["--mapped"], "mapped True")])
+def test_what_the_onnx_backend_has_not_is_exit_code_5(
+    tiny_bundle: Path, capsys: Captured, option: list[str], received: str
+) -> None:
+    assert failed(capsys, "bench", str(tiny_bundle), "--backend", "onnx", *option) == (
+        5,
+        "hyt-run: backend 'onnx'; expected keys and values in f32 and weights that are copied; "
+        f"received {received}; take the backend 'core', or leave it out",
+    )
+
+
 def test_a_provider_without_the_onnx_backend_is_exit_code_5(tiny_bundle: Path, capsys: Captured) -> None:
     assert failed(capsys, "bench", str(tiny_bundle), "--provider", "cuda") == (
         5,
