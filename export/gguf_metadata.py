@@ -8,7 +8,7 @@ vision.gguf     architecture clip, as llama.cpp's mmproj files; projector linear
 
 from __future__ import annotations
 
-from gguf import GGML_QUANT_VERSION, GGUFWriter, LlamaFileType
+from gguf import GGML_QUANT_VERSION, GGUFWriter, LlamaFileType, RopeScalingType
 
 from hyt.export.quantization.types import MIXED
 from hyt.runtime.manifest import TextShapes, TowerShapes, VisionShapes
@@ -46,6 +46,9 @@ def add_language_keys(writer: GGUFWriter, text: TextShapes, name: str, request: 
     writer.add_rope_dimension_count(text.head_dim)
     writer.add_layer_norm_rms_eps(text.norm_epsilon)
     writer.add_rope_freq_base(text.rope_theta)
+    if text.rope_scaling is not None and text.rope_scaling.kind == "linear":
+        writer.add_rope_scaling_type(RopeScalingType.LINEAR)
+        writer.add_rope_scaling_factor(text.rope_scaling.factor)
     if text.attention_softcap is not None:
         writer.add_attn_logit_softcapping(text.attention_softcap)
     if text.final_softcap is not None:

@@ -99,7 +99,7 @@ def _quantized(
     def work(first: int) -> tuple[NDArray[np.uint8], ErrorSum]:
         count = min(step, source_rows - first)
         if whole:
-            rows = source.read_rows(plan.source, plan.first, _rows_of_whole(plan))
+            rows = _whole(source, plan)
             rows = _padded(rows, len(rows) + plan.zeros[0], 0).reshape(source_rows, -1)
         else:
             there = max(0, min(count, plan.shape[0] - plan.zeros[0] - first))
@@ -123,9 +123,12 @@ def _quantized(
             future.cancel()
 
 
-def _rows_of_whole(plan: TensorPlan) -> int:
-    """Rows of the checkpoint tensor that a small one is read as: elements of a vector, or the one in front."""
-    return plan.shape[0] - plan.zeros[0] if len(plan.saved_shape) == 1 else plan.saved_shape[0]
+def _whole(source: Source, plan: TensorPlan) -> NDArray[np.float32]:
+    """A small tensor as its rows in the checkpoint: elements of a vector, or the one in front."""
+    if plan.values:
+        return np.array(plan.values, np.float32)[:, None]
+    count = plan.shape[0] - plan.zeros[0] if len(plan.saved_shape) == 1 else plan.saved_shape[0]
+    return source.read_rows(plan.source, plan.first, count)
 
 
 def _padded(rows: NDArray[np.float32], count: int, columns: int) -> NDArray[np.float32]:

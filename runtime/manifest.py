@@ -64,6 +64,29 @@ class Schema(_Part):
     minor: Annotated[int, Field(ge=0)] = SCHEMA_MINOR
 
 
+class RopeScaling(_Part):
+    """Rotary angles divided by `factor`: all of them (linear), or those of long waves alone (llama3).
+
+    llama3: a pair that turns less than `low_freq_factor` times within `original_context` positions is slowed down by
+    the whole factor, one that turns more than `high_freq_factor` times is not.
+    """
+
+    kind: Literal["linear", "llama3"]
+    factor: Annotated[float, Field(ge=1, le=2**20)]
+    low_freq_factor: Positive | None = None
+    high_freq_factor: Positive | None = None
+    original_context: Count | None = None
+
+    @model_validator(mode="after")
+    def _has_what_its_kind_needs(self) -> RopeScaling:
+        for name in ("low_freq_factor", "high_freq_factor", "original_context"):
+            if (getattr(self, name) is None) == (self.kind == "llama3"):
+                raise ValueError(f"{name} must {'be given' if self.kind == 'llama3' else 'not be there'}")
+        if (self.low_freq_factor or 0) >= (self.high_freq_factor or 1):
+            raise ValueError("low_freq_factor must be less than high_freq_factor")
+        return self
+
+
 class TextShapes(_Part):
     """The decoder: sizes in elements, `rope_theta` in positions, `attention_scale` multiplies q . k."""
 
@@ -78,6 +101,7 @@ class TextShapes(_Part):
     head_dim: Count
     norm_epsilon: Positive
     rope_theta: Positive
+    rope_scaling: RopeScaling | None = None
     attention_scale: Positive
     attention_softcap: Positive | None
     final_softcap: Positive | None

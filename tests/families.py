@@ -26,6 +26,8 @@ Images = Sequence[NDArray[np.uint8]]
 CLIP_MEAN, CLIP_STD = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 # Nothing divides by 32; grouped queries; two cameras.
 SMALL = replace(checkpoints.AWKWARD, layers=2, vision_layers=3, heads=4, kv_heads=2, head_dim=16, hidden=64)
+# Blocks of INT4 divide all rows, once the 60 of the image encoder's feed-forward layers are widened to 64.
+EVEN = replace(SMALL, intermediate=96, vision_hidden=64, vision_heads=4, vision_intermediate=60)
 
 
 @dataclass
@@ -94,14 +96,22 @@ def write_paligemma2(path: Path, shape: Shape = checkpoints.AWKWARD, seed: int =
 
 
 def write_llava(
-    path: Path, vision: str, text: str, shape: Shape = SMALL, seed: int = 0, layer: int = -2, dtype: str = "float32"
+    path: Path,
+    vision: str,
+    text: str,
+    shape: Shape = SMALL,
+    seed: int = 0,
+    layer: int = -2,
+    dtype: str = "float32",
+    scaling: dict[str, Any] | None = None,
 ) -> Case:
-    """LLaVA: `vision` clip or siglip, `text` llama, qwen2 or qwen3."""
+    """LLaVA: `vision` clip or siglip, `text` llama, qwen2 or qwen3; scaling: of positions, as config.json has it."""
     sizes = {
         "model_type": text,
         "head_dim": shape.head_dim,
         **_text_sizes(shape),
         "tie_word_embeddings": text != "llama",
+        "rope_scaling": scaling,
     }
     encoder = _siglip(shape)
     if vision == "clip":

@@ -76,12 +76,14 @@ def check_bundle(case: Case, path: Path, instruction: str, bound: float = F32_BO
     return clear
 
 
-def check_llama_cpp(case: Case, language: Path, vocabulary: int, bound: float = LLAMA_CPP_BOUND) -> None:
-    """Stock llama.cpp loads language.gguf and says what transformers says to a text."""
-    ids = np.random.default_rng(0).integers(0, vocabulary, 24).tolist()
+def check_llama_cpp(
+    case: Case, language: Path, vocabulary: int, bound: float = LLAMA_CPP_BOUND, count: int = 50
+) -> None:
+    """Stock llama.cpp loads language.gguf and says what transformers says to a text of `count` tokens."""
+    ids = np.random.default_rng(0).integers(0, vocabulary, count).tolist()
     f32 = llama_cpp.GGML_TYPE_F32
     model = llama_cpp.Llama(
-        str(language), n_ctx=64, n_threads=1, logits_all=True, verbose=False, type_k=f32, type_v=f32
+        str(language), n_ctx=256, n_threads=1, logits_all=True, verbose=False, type_k=f32, type_v=f32
     )
     try:
         model.eval(ids)

@@ -7,6 +7,7 @@ The reference is composed by hand of transformers' DINOv2 (with registers), SigL
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,21 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre
 from torch import nn
 
 IMAGE, PATCH, HEADS = 28, 7, 16
-DINO_WIDTH, SIGLIP_WIDTH, DEPTH = 48, 80, 3
+DEPTH = 3
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Of the towers, of SigLIP's and of the decoder's feed-forward layers; the usual ones do not divide by 32."""
+
+    dino: int = 48
+    siglip: int = 80
+    siglip_inner: int = 150
+    text_inner: int = 88
+
+
+USUAL = Widths()
+EVEN = Widths(64, 96, 150, 96)  # blocks of INT4 divide all rows, once 150 is widened to 160
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 TIMM_IDS = ["vit_large_patch14_reg4_dinov2.lvd142m", "vit_so400m_patch14_siglip_224"]
@@ -33,24 +48,26 @@ BRIDGE = {
 }
 
 
-def write_openvla(path: Path, *, layout: str = "hf", seed: int = 0, shards: bool = False) -> Case:
+def write_openvla(
+    path: Path, *, layout: str = "hf", seed: int = 0, shards: bool = False, widths: Widths = USUAL
+) -> Case:
     """OpenVLA in the layout "hf" or "native"."""
     config = transformers.LlamaConfig(
-        vocab_size=32064, hidden_size=32, intermediate_size=88, num_hidden_layers=2, num_attention_heads=4,
-        max_position_embeddings=512,
+        vocab_size=32064, hidden_size=32, intermediate_size=widths.text_inner, num_hidden_layers=2,
+        num_attention_heads=4, max_position_embeddings=512,
     )  # fmt: skip
-    return _write(path, transformers.LlamaForCausalLM(config), llama_tokenizer(), layout, seed, shards)
+    return _write(path, transformers.LlamaForCausalLM(config), llama_tokenizer(), layout, seed, shards, widths)
 
 
-def write_minivla(path: Path, *, seed: int = 0) -> Case:
+def write_minivla(path: Path, *, seed: int = 0, widths: Widths = USUAL) -> Case:
     """MiniVLA: Qwen 2.5 with 256 added action tokens, tied embeddings, a vocabulary padded beyond them."""
     tokenizer = qwen_tokenizer()
     config = transformers.Qwen2Config(
-        vocab_size=(tokenizer.get_vocab_size() + 127) // 128 * 128, hidden_size=64, intermediate_size=90,
+        vocab_size=(tokenizer.get_vocab_size() + 127) // 128 * 128, hidden_size=64, intermediate_size=widths.text_inner,
         num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=512,
         tie_word_embeddings=True, rope_theta=1e6,
     )  # fmt: skip
-    return _write(path, transformers.Qwen2ForCausalLM(config), tokenizer, "hf", seed, False)
+    return _write(path, transformers.Qwen2ForCausalLM(config), tokenizer, "hf", seed, False, widths)
 
 
 def llama_tokenizer() -> Tokenizer:
@@ -82,18 +99,22 @@ def qwen_tokenizer() -> Tokenizer:
 class _Model(nn.Module):
     """Two encoders, a projector, a decoder."""
 
-    def __init__(self, language: Any) -> None:
+    def __init__(self, language: Any, widths: Widths) -> None:
         super().__init__()
         size = {"image_size": IMAGE, "patch_size": PATCH, "num_hidden_layers": DEPTH, "num_attention_heads": HEADS}
         self.dino = transformers.Dinov2WithRegistersModel(
-            transformers.Dinov2WithRegistersConfig(hidden_size=DINO_WIDTH, mlp_ratio=2, num_register_tokens=4, **size)
+            transformers.Dinov2WithRegistersConfig(hidden_size=widths.dino, mlp_ratio=2, num_register_tokens=4, **size)
         )
         self.siglip = transformers.SiglipVisionModel(
             transformers.SiglipVisionConfig(
-                hidden_size=SIGLIP_WIDTH, intermediate_size=150, hidden_act="gelu", vision_use_head=False, **size
+                hidden_size=widths.siglip,
+                intermediate_size=widths.siglip_inner,
+                hidden_act="gelu",
+                vision_use_head=False,
+                **size,
             )
         )
-        features, width = DINO_WIDTH + SIGLIP_WIDTH, language.config.hidden_size
+        features, width = widths.dino + widths.siglip, language.config.hidden_size
         self.projector = nn.ModuleList(
             [nn.Linear(features, 4 * features), nn.Linear(4 * features, width), nn.Linear(width, width)]
         )
@@ -110,8 +131,10 @@ class _Model(nn.Module):
         return x.flatten(0, 1)
 
 
-def _write(path: Path, language: Any, tokenizer: Tokenizer, layout: str, seed: int, shards: bool) -> Case:
-    model = _Model(language)
+def _write(
+    path: Path, language: Any, tokenizer: Tokenizer, layout: str, seed: int, shards: bool, widths: Widths
+) -> Case:
+    model = _Model(language, widths)
     model.dino.set_attn_implementation("eager")
     model.siglip.set_attn_implementation("eager")
     language.set_attn_implementation("eager")
@@ -178,12 +201,13 @@ def _timm_dino(model: Any, prefix: str, scale: str) -> dict[str, torch.Tensor]:
 
 
 def _timm_siglip(model: Any, prefix: str) -> dict[str, torch.Tensor]:
+    width = model.config.hidden_size
     state = {
         "pos_embed": model.embeddings.position_embedding.weight[None],
         **_module("patch_embed.proj", model.embeddings.patch_embedding),
         **_module("norm", model.post_layernorm),
-        "attn_pool.latent": torch.zeros(1, 1, SIGLIP_WIDTH),
-        "attn_pool.q.weight": torch.zeros(SIGLIP_WIDTH, SIGLIP_WIDTH),
+        "attn_pool.latent": torch.zeros(1, 1, width),
+        "attn_pool.q.weight": torch.zeros(width, width),
     }
     for i, layer in enumerate(model.encoder.layers):
         block = f"blocks.{i}."

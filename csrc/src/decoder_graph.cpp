@@ -88,9 +88,9 @@ Decoder::Projections Decoder::project(const Graph& graph, const DecoderLayer& la
     const auto rotated = [&](ggml_tensor* t, ggml_tensor* weight) {
         t = as_heads(c, t, params_.head_dim);
         if (weight) t = norm(graph, t, weight);
-        return ggml_rope_ext(c, t, positions, nullptr, static_cast<int>(params_.head_dim),
+        return ggml_rope_ext(c, t, positions, weights_.rope_divisors, static_cast<int>(params_.head_dim),
                              params_.rotates_pairs ? GGML_ROPE_TYPE_NORMAL : GGML_ROPE_TYPE_NEOX, 0,
-                             params_.rope_base, 1.0f, 0.0f, 1.0f, 0.0f, 0.0f);
+                             params_.rope_base, params_.rope_scale, 0.0f, 1.0f, 0.0f, 0.0f);
     };
     return {rotated(q, layer.query_norm), rotated(k, layer.key_norm), as_heads(c, v, params_.head_dim)};
 }

@@ -13,6 +13,8 @@ DecoderWeights::DecoderWeights(const Backend& backend, const GgufFile& file, con
     output = params.tied ? embedding : storage.head_matrix(head, hidden, params.vocabulary);
     action_head =
         action_ids.empty() ? nullptr : storage.chosen_rows(head, hidden, params.vocabulary, action_ids);
+    rope_divisors =
+        params.rope_divisors.empty() ? nullptr : storage.vector({kRopeDivisors}, {params.head_dim / 2});
     output_norm = storage.vector({"output_norm.weight"}, {hidden});
     for (int64_t i = 0; i < params.layers; ++i) {
         const std::string p = "blk." + std::to_string(i) + ".";

@@ -102,11 +102,12 @@ void compute_turned_stored(ggml_tensor* out, int thread, int threads, void* user
 Context::Context(const StripKernels* set, const DecoderParams& p, int64_t positions)
     : kernels(set), params(p), turns(static_cast<size_t>(p.head_dim * positions)) {
     const int64_t half = p.head_dim / 2;
-    for (int64_t at = 0; at < positions; ++at) {
-        for (int64_t i = 0; i < half; ++i) {
-            const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(p.head_dim);
-            const double angle =
-                static_cast<double>(at) * std::pow(static_cast<double>(p.rope_base), exponent);
+    for (int64_t i = 0; i < half; ++i) {
+        const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(p.head_dim);
+        double frequency = std::pow(static_cast<double>(p.rope_base), exponent) * p.rope_scale;
+        if (!p.rope_divisors.empty()) frequency /= p.rope_divisors[static_cast<size_t>(i)];
+        for (int64_t at = 0; at < positions; ++at) {
+            const double angle = static_cast<double>(at) * frequency;
             turns[static_cast<size_t>(at * half + i)] = static_cast<float>(std::cos(angle));
             turns[static_cast<size_t>((positions + at) * half + i)] = static_cast<float>(std::sin(angle));
         }

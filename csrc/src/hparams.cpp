@@ -46,6 +46,31 @@ const Architecture& find_architecture(const GgufFile& file) {
     throw Error(file.path() + ": architecture", "one of " + known, "'" + name + "'");
 }
 
+// What all positions are multiplied by: llama.cpp's linear scaling, which is what it takes for granted.
+float rope_scale(const GgufFile& file, const std::string& p) {
+    const std::string type = p + "rope.scaling.type", factor = p + "rope.scaling.factor";
+    const std::string kind = file.has(type) ? file.text(type) : "linear";
+    if (kind != "none" && kind != "linear")
+        throw Error(file.path() + ": key " + type, "none or linear", "'" + kind + "'");
+    if (kind == "none" || !file.has(factor)) return 1.0f;
+    return 1.0f / positive(file, factor, file.number(factor));
+}
+
+// Llama 3's scaling, as numbers.
+std::vector<float> rope_divisors(const GgufFile& file, int64_t pairs) {
+    if (!file.has_tensor(kRopeDivisors)) return {};
+    const GgufTensor& found = file.tensor(kRopeDivisors, {pairs});
+    const std::string subject = file.path() + ": tensor " + kRopeDivisors;
+    if (found.type != GGML_TYPE_F32) throw Error(subject, "type f32", ggml_type_name(found.type));
+    const auto* values = reinterpret_cast<const float*>(found.data);
+    std::vector<float> divisors(values, values + pairs);
+    for (const float divisor : divisors) {
+        if (!(divisor > 0) || !std::isfinite(divisor))
+            throw Error(subject, "positive numbers", std::to_string(divisor));
+    }
+    return divisors;
+}
+
 bool reads_causally(const GgufFile& file) {
     const std::string key = "hyt.prefix_attention";
     if (!file.has(key)) return false;
@@ -89,6 +114,7 @@ DecoderParams read_decoder_params(const GgufFile& file) {
         d.even_layers_slide ? file.integer(p + "attention.sliding_window", 1, int64_t{1} << 31) : d.context;
     d.rms_epsilon = positive(file, "rms epsilon", file.number(p + "attention.layer_norm_rms_epsilon"));
     d.rope_base = positive(file, "rope base", file.number(p + "rope.freq_base", 10000.0));
+    d.rope_scale = rope_scale(file, p);
     d.embedding_scale = a.scaled_embedding ? std::sqrt(static_cast<float>(d.hidden)) : 1.0f;
     const double usual = 1.0 / std::sqrt(static_cast<double>(d.head_dim));
     d.attention_scale = positive(file, "hyt.attention.scale", file.number("hyt.attention.scale", usual));
@@ -104,6 +130,7 @@ DecoderParams read_decoder_params(const GgufFile& file) {
     d.rotates_pairs = a.rotates_pairs;
     d.causal = reads_causally(file);
     check(file, d);
+    d.rope_divisors = rope_divisors(file, d.head_dim / 2);
     return d;
 }
 

@@ -39,6 +39,7 @@ class TensorPlan:
     first: first row that is taken of the checkpoint tensor, where several tensors are made of one
     saved: shape of the checkpoint tensor where it is another; one with a leading 1 is read as without
     zeros: how many of its last rows and of its last columns are zero and in no checkpoint (see `hyt.export.padding`)
+    values: all of a vector's numbers, where they follow from config.json and stand in no checkpoint
     """
 
     name: str
@@ -51,6 +52,7 @@ class TensorPlan:
     first: int = 0
     saved: tuple[int, ...] | None = None
     zeros: tuple[int, int] = (0, 0)
+    values: tuple[float, ...] = ()
 
     @property
     def saved_shape(self) -> tuple[int, ...]:
@@ -127,7 +129,7 @@ def check_tied_head(checkpoint: Checkpoint, found: dict[str, str], head: str, em
 
 def as_saved(plans: list[TensorPlan], found: dict[str, str]) -> tuple[TensorPlan, ...]:
     """The plans with their sources as the checkpoint names them."""
-    return tuple(replace(plan, source=found[plan.source]) for plan in plans)
+    return tuple(plan if plan.values else replace(plan, source=found[plan.source]) for plan in plans)
 
 
 def check_tensors(checkpoint: Checkpoint, found: dict[str, str], plans: Iterable[TensorPlan]) -> None:
@@ -135,7 +137,7 @@ def check_tensors(checkpoint: Checkpoint, found: dict[str, str], plans: Iterable
 
     found: the family's name of each tensor in the checkpoint -> its name there; plans name their source as the family.
     """
-    expected = {plan.source: plan.saved_shape for plan in plans}
+    expected = {plan.source: plan.saved_shape for plan in plans if not plan.values}
     if missing := [name for name in expected if name not in found]:
         raise CheckpointError(
             f"{checkpoint.path}: weights",

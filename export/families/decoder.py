@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from hyt.export.families.base import Config, LayerCount, TensorPlan
-from hyt.runtime.manifest import Count, Positive, TextShapes
+from hyt.export.rope_scaling import gather_rope, read_rope_scaling, turn_divisors
+from hyt.runtime.manifest import Count, Positive, RopeScaling, TextShapes
 
 PrefixAttention = Literal["bidirectional", "causal"]
 HeadDim = Annotated[int, Field(ge=2, le=4096, multiple_of=2)]
@@ -30,16 +31,6 @@ _SANDWICH_NORMS = (
 )
 
 
-def _no_scaling(value: Any) -> None:
-    if value is None:
-        return
-    kind = (value.get("rope_type") or value.get("type")) if isinstance(value, dict) else value
-    raise ValueError(f"positions scaled by {str(kind)[:40]!r}, which the core does not compute: only plain positions")
-
-
-PlainPositions = Annotated[None, BeforeValidator(_no_scaling)]
-
-
 class DecoderConfig(Config):
     """The fields that all decoders name alike in transformers."""
 
@@ -50,6 +41,7 @@ class DecoderConfig(Config):
     query_key_norms: ClassVar[bool] = False
     biases: ClassVar[bool] = False
     rotates_pairs: ClassVar[bool] = False
+    rope_scalings: ClassVar[tuple[str, ...]] = ()  # of positions, which llama.cpp computes too
 
     vocab_size: Count
     hidden_size: Count
@@ -63,9 +55,17 @@ class DecoderConfig(Config):
     rope_theta: Positive = 10000.0
     attention_bias: Literal[False] = False
     tie_word_embeddings: bool = False
-    # Present only where positions mean something else than this exporter writes.
-    rope_scaling: PlainPositions = None
-    rope_parameters: PlainPositions = None
+    rope_scaling: RopeScaling | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rope_stands_in_one_place(cls, data: Any) -> Any:
+        return gather_rope(data)
+
+    @field_validator("rope_scaling", mode="plain")
+    @classmethod
+    def _scales_as_we_do(cls, value: Any) -> RopeScaling | None:
+        return read_rope_scaling(value, cls.rope_scalings)
 
     @model_validator(mode="after")
     def _heads_fit(self) -> DecoderConfig:
@@ -101,6 +101,8 @@ class DecoderConfig(Config):
         for i in range(self.num_hidden_layers):
             plans += self._layer(f"{prefix}layers.{i}.", f"blk.{i}.")
         plans.append(self._norm("output_norm.weight", f"{prefix}norm.weight", hidden))
+        if self.rope_scaling is not None and self.rope_scaling.kind != "linear":
+            plans.append(self._rope_factors())
         if not self.tie_word_embeddings:
             plans.append(TensorPlan("output.weight", head, matrix, "embedding", "output matrix"))
         return plans
@@ -118,6 +120,7 @@ class DecoderConfig(Config):
             "head_dim": self.width,
             "norm_epsilon": self.rms_norm_eps,
             "rope_theta": self.rope_theta,
+            "rope_scaling": self.rope_scaling,
             "attention_scale": self.width**-0.5,
             "attention_softcap": None,
             "final_softcap": None,
@@ -147,6 +150,10 @@ class DecoderConfig(Config):
             for name in ("q_norm", "k_norm"):
                 plans.append(self._norm(f"{target}attn_{name}.weight", f"{source}self_attn.{name}.weight", self.width))
         return plans
+
+    def _rope_factors(self) -> TensorPlan:
+        divisors = tuple(turn_divisors(self.shapes("causal")).tolist())
+        return TensorPlan("rope_freqs.weight", "", (len(divisors),), "fixed", "text positions", values=divisors)
 
     def _norm(self, name: str, source: str, length: int) -> TensorPlan:
         return TensorPlan(name, source, (length,), "fixed", "text norms", add=self.norm_offset)

@@ -1,4 +1,4 @@
-"""The decoder Llama (1 and 2, Vicuna; 3 without its rotary scaling): its fields of config.json."""
+"""The decoder Llama (1 to 3, Vicuna): its fields of config.json."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ class LlamaConfig(DecoderConfig):
 
     architecture: ClassVar[str] = "llama"
     rotates_pairs: ClassVar[bool] = True
+    rope_scalings: ClassVar[tuple[str, ...]] = ("linear", "llama3")
 
     model_type: Literal["llama"]
     vocab_size: Count = 32000

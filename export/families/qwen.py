@@ -11,6 +11,8 @@ from hyt.runtime.manifest import Count
 
 
 class _QwenConfig(DecoderConfig):
+    rope_scalings: ClassVar[tuple[str, ...]] = ("linear",)
+
     max_position_embeddings: Count = 32768
     hidden_act: Literal["silu"] = "silu"
     use_sliding_window: Literal[False] = False

@@ -12,8 +12,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hyt.export.onnx.graph import FLOAT, INT64
 from hyt.export.onnx.layers import Attention, Layers
+from hyt.export.rope_scaling import turn_divisors
 from hyt.runtime.manifest import TextShapes
 
 EMBEDDING, OUTPUT = "token_embd.weight", "output.weight"
@@ -44,7 +48,7 @@ def add_decoder(layers: Layers, text: TextShapes, cells: int, action_ids: Sequen
         scale=text.attention_scale,
         softcap=text.attention_softcap or 0.0,
         cells=cells,
-        rope_theta=text.rope_theta,
+        angles=_angles(text, cells),
         pairs=text.architecture == "llama",  # as llama.cpp stores them
         full=full,
     )
@@ -59,6 +63,11 @@ def add_decoder(layers: Layers, text: TextShapes, cells: int, action_ids: Sequen
         logits = layers.product(hidden, [_head(layers)], text.hidden_size, action_ids)
         logits = layers.capped(logits, text.final_softcap or 0)
         g.output("action_logits", logits, FLOAT, [1, "r", len(action_ids)])
+
+
+def _angles(text: TextShapes, cells: int) -> NDArray[np.float64]:
+    frequencies = text.rope_theta ** (-np.arange(0, text.head_dim, 2) / text.head_dim)
+    return np.outer(np.arange(cells), frequencies / turn_divisors(text))
 
 
 def _layer(layers: Layers, text: TextShapes, x: str, i: int, rows: str | None) -> str:

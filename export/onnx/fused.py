@@ -13,7 +13,7 @@ import numpy as np
 
 from hyt.export.onnx.gguf_tensors import BLOCK
 from hyt.export.onnx.graph import BOOL, CONTRIB, FLOAT, INT32, INT64, Graph
-from hyt.export.onnx.layers import Attention, Layers, rotary_angles
+from hyt.export.onnx.layers import Attention, Layers, rotary_tables
 
 ACCURACY_LEVEL = 4  # int8 activations: without it INT4 is slower than float32 on a CPU
 
@@ -56,8 +56,7 @@ class Fused(Layers):
         g.input("total", INT32, [])
         if attention.full:
             g.input("full", BOOL, [])
-        angles = rotary_angles(attention)
-        self._turns = [g.array(name, f(angles).astype(np.float32)) for name, f in (("cos", np.cos), ("sin", np.sin))]
+        self._turns = rotary_tables(g, attention)
 
     def rotate(self, x: str, heads: int) -> str:
         """One operator."""

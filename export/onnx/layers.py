@@ -23,7 +23,9 @@ from hyt.export.onnx.weight_file import Part, WeightFile
 @dataclass(frozen=True)
 class Attention:
     """What an attention needs to know: heads of queries, of keys and values, their width, scale and soft-cap (0: none);
-    cells: positions of the cache; pairs: rotary halves are neighbours; full: a call may see all its positions."""
+    cells: positions of the cache;
+    angles: radians (cells, head_dim / 2) by which each pair of a head is turned at each position; pairs: rotary halves
+    are neighbours; full: a call may see all its positions."""
 
     heads: int
     kv_heads: int
@@ -31,7 +33,7 @@ class Attention:
     scale: float
     softcap: float
     cells: int
-    rope_theta: float
+    angles: NDArray[np.float64]
     pairs: bool
     full: bool
 
@@ -173,10 +175,10 @@ class Layers(ABC):
         return len(chosen) if chosen is not None else sum(self.tensors.shape(name)[0] for name in names)
 
 
-def rotary_angles(attention: Attention) -> NDArray[np.float64]:
-    """Radians (cells, head_dim / 2): by how much each pair of a head is turned at each position."""
-    halves = np.arange(0, attention.head_dim, 2) / attention.head_dim
-    return np.outer(np.arange(attention.cells), attention.rope_theta**-halves)
+def rotary_tables(graph: Graph, attention: Attention) -> list[str]:
+    """Cosines and sines of the angles."""
+    both = (("cos", np.cos), ("sin", np.sin))
+    return [graph.array(name, function(attention.angles).astype(np.float32)) for name, function in both]
 
 
 def _formed(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hyt.export.onnx.gguf_tensors import BLOCK, Blocks
 from hyt.export.onnx.graph import FLOAT, INT4, INT8, INT64
-from hyt.export.onnx.layers import Attention, Layers, rotary_angles
+from hyt.export.onnx.layers import Attention, Layers, rotary_tables
 
 
 class Plain(Layers):
@@ -57,10 +57,9 @@ class Plain(Layers):
         g.input("positions", INT64, [1, "n"])
         g.input("visible", FLOAT, ["n", attention.cells])
         self._places = g.reshape("positions", [-1, 1])
-        angles = rotary_angles(attention)
-        tables = (g.array(name, f(angles).astype(np.float32)) for name, f in (("cos", np.cos), ("sin", np.sin)))
         self._turns = [
-            g.reshape(g.op("Gather", table, "positions"), [1, -1, 1, attention.head_dim // 2]) for table in tables
+            g.reshape(g.op("Gather", table, "positions"), [1, -1, 1, attention.head_dim // 2])
+            for table in rotary_tables(g, attention)
         ]
 
     def rotate(self, x: str, heads: int) -> str:

@@ -36,7 +36,8 @@ struct DecoderWeights {
     ggml_tensor* output;     // (hidden, vocabulary); the embedding where they are tied
     ggml_tensor*
         action_head;  // (hidden, action ids): the output matrix' rows of the action tokens; null: none
-    ggml_tensor* output_norm;  // (hidden)
+    ggml_tensor* output_norm;    // (hidden)
+    ggml_tensor* rope_divisors;  // (head_dim / 2) or null
     std::vector<DecoderLayer> layers;
 };
 

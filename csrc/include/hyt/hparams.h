@@ -10,6 +10,9 @@
 
 namespace hyt {
 
+// The tensor (head_dim / 2) by which the angles of each pair of a head are divided, as llama.cpp names it.
+constexpr const char* kRopeDivisors = "rope_freqs.weight";
+
 enum class Activation { gelu_tanh, gelu_erf, gelu_quick, silu };
 
 // A decoder-only transformer. What differs between families stands here, so the graph asks no family by name.
@@ -27,7 +30,9 @@ struct DecoderParams {
     bool even_layers_slide;
     float rms_epsilon;
     float rope_base;
-    float embedding_scale;  // of text embeddings
+    float rope_scale;                  // of all positions; 1: as they are
+    std::vector<float> rope_divisors;  // (head_dim / 2) of the angle of each pair; empty: none
+    float embedding_scale;             // of text embeddings
     float attention_scale;
     float attention_softcap;  // 0: none
     float final_softcap;      // 0: none

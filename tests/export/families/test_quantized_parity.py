@@ -2,35 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import gguf
 import numpy as np
 import pytest
 import torch
-from families import Case, write_llava, write_paligemma
-from family_parity import LOGITS, check_llama_cpp, random_images
+from families import Case
+from family_cases import FAMILIES
+from family_parity import check_bundle, check_llama_cpp
 from numpy.typing import NDArray
-from prismatic import write_minivla, write_openvla
 
 from hyt.export.checkpoint import Checkpoint
 from hyt.export.exporter import export_bundle
 from hyt.export.families import TensorPlan, load_model
-from hyt.export.statement import Statement
+from hyt.export.onnx import VARIANTS
 from hyt.runtime.bundle import Bundle, open_bundle
 
 # ggml multiplies quantised weights with activations rounded to 8 bits, as a share of the largest logit.
 INT8_ACTIVATIONS_BOUND = 0.06
-FAMILIES: dict[str, Callable[[Path], Case]] = {
-    "paligemma": write_paligemma,
-    "llava clip llama": lambda path: write_llava(path, "clip", "llama"),
-    "llava clip qwen3": lambda path: write_llava(path, "clip", "qwen3"),
-    "llava siglip qwen2": lambda path: write_llava(path, "siglip", "qwen2"),
-    "openvla": write_openvla,
-    "minivla": write_minivla,
-}
-STATED = Statement(step_time=0.2, units=("m", "rad"))  # of OpenVLA and MiniVLA, which have no hyt.json
+LLAMA_CPP_INT8_BOUND = 0.1  # the same over 50 positions (measured: below 0.065)
 
 
 def stored_weights(bundle: Bundle) -> dict[str, NDArray[np.float32]]:
@@ -58,22 +49,21 @@ def take_stored(case: Case, plan: TensorPlan, weight: NDArray[np.float32]) -> No
     part.copy_(torch.from_numpy(as_in_checkpoint(plan, weight).copy()).reshape(part.shape))
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("name", FAMILIES)
-def test_int4_is_transformers_with_the_stored_weights(tmp_path: Path, name: str) -> None:
-    case = FAMILIES[name](tmp_path / "c")
-    statement = Statement() if (case.path / "hyt.json").exists() else STATED
-    export_bundle(case.path, tmp_path / "x.hyt", statement=statement, onnx="fused", threads=1)
+def test_int4_is_transformers_with_the_stored_weights(tmp_path: Path, name: str, variant: str) -> None:
+    listed = FAMILIES[name]
+    case = listed.write_even(tmp_path / "c")
+    export_bundle(case.path, tmp_path / "x.hyt", statement=listed.statement, onnx=variant, threads=1)
     bundle = open_bundle(tmp_path / "x.hyt")
+    assert (bundle.manifest.quantization.requested, bundle.manifest.quantization.fallbacks) == ("q4_0", ())
     weights = stored_weights(bundle)
     with Checkpoint(case.path) as checkpoint, torch.no_grad():
-        model = load_model(checkpoint, statement)
+        model = load_model(checkpoint, listed.statement)
         for plan in (*model.language, *model.vision):
-            take_stored(case, plan, weights[plan.name])
-    images = list(random_images(bundle, 3).values())
-    layout = np.array([*range(-1, -1 - len(images), -1), 2, 11, 12, 13, 4], np.int32)
-    tokens = [6, 40, 41, 42]
-    expected = case.logits(images, layout.tolist(), tokens)
-    check_llama_cpp(case, bundle.language, bundle.contract.vocab_size, INT8_ACTIVATIONS_BOUND)
-    for logits in LOGITS.values():
-        error = np.abs(logits(bundle, images, layout, tokens) - expected).max()
-        assert 0 < error < INT8_ACTIVATIONS_BOUND * np.abs(expected).max()
+            if not plan.values:
+                take_stored(case, plan, weights[plan.name])
+    assert check_bundle(case, bundle.path, listed.instruction, INT8_ACTIVATIONS_BOUND, "onnx") > 0
+    if variant == VARIANTS[0]:
+        assert check_bundle(case, bundle.path, listed.instruction, INT8_ACTIVATIONS_BOUND, "core") > 0
+        check_llama_cpp(case, bundle.language, bundle.contract.vocab_size, LLAMA_CPP_INT8_BOUND)

@@ -2,46 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from checkpoints import AWKWARD, WIDE, write_checkpoint
-from families import Case, write_llava, write_paligemma, write_paligemma2
+from families import write_paligemma2
+from family_cases import FAMILIES
 from family_parity import check_bundle, onnx_logits, random_images
-from prismatic import write_minivla, write_openvla
 
 from hyt.errors import InputError
 from hyt.export.exporter import export_bundle
 from hyt.export.onnx import VARIANTS
-from hyt.export.statement import Statement
 from hyt.runtime.bundle import open_bundle
 
 # Largest difference of a logit, as a share of the largest: float32 rounding of onnxruntime's kernels.
 F32_BOUND = 2e-5
 INT8_ACTIVATIONS_BOUND = 0.06
-STATED = Statement(step_time=0.2, units=("m", "rad"))
-FAMILIES: dict[str, tuple[Callable[[Path], Case], Statement]] = {
-    "paligemma": (write_paligemma, Statement()),
-    "paligemma2": (lambda path: write_paligemma2(path, replace(AWKWARD, head_dim=24)), Statement()),
-    "llava clip llama": (lambda path: write_llava(path, "clip", "llama"), Statement()),
-    "llava siglip qwen2": (lambda path: write_llava(path, "siglip", "qwen2"), Statement()),
-    "llava clip qwen3": (lambda path: write_llava(path, "clip", "qwen3"), Statement()),
-    "openvla": (lambda path: write_openvla(path, shards=True), STATED),
-    "minivla": (write_minivla, STATED),
-}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_f32_graphs_are_transformers(tmp_path: Path, name: str, variant: str) -> None:
-    write, statement = FAMILIES[name]
-    case = write(tmp_path / "c")
-    export_bundle(case.path, tmp_path / "x.hyt", quantization="f32", statement=statement, onnx=variant, threads=1)
-    instruction = "Open the drawer" if statement is STATED else "open the drawer"
-    assert check_bundle(case, tmp_path / "x.hyt", instruction, F32_BOUND, "onnx") > 8
+    listed, path = FAMILIES[name], tmp_path / "x.hyt"
+    case = listed.write(tmp_path / "c")
+    export_bundle(case.path, path, quantization="f32", statement=listed.statement, onnx=variant, threads=1)
+    assert check_bundle(case, path, listed.instruction, F32_BOUND, "onnx") > 8
 
 
 @pytest.mark.parametrize("quantization", ["q4_0", "q4_k"])
