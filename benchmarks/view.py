@@ -25,7 +25,7 @@ from rich.table import Table
 
 from hyt.runtime.cli.output import machine, versions
 from hyt.runtime.cli.robots import open_robot
-from hyt.runtime.cli.watching import SWITCH_INTERVAL
+from hyt.runtime.interpreter import WATCHED, short_turns
 from hyt.runtime.controls import Controls
 from hyt.runtime.loop import run_episode
 from hyt.runtime.policy import load
@@ -71,8 +71,7 @@ def main() -> None:
     acts: dict[str, list[list[float]]] = {setting: [] for setting in PAGES}
     late = dict.fromkeys(PAGES, 0)
     state = RunState()
-    sys.setswitchinterval(SWITCH_INTERVAL)
-    with load(options.bundle, threads=1) as policy:
+    with short_turns(WATCHED), load(options.bundle, threads=1) as policy:
         policy.warm_up()
         controls = Controls()
         with (

@@ -10,6 +10,7 @@ from contextlib import nullcontext, suppress
 from hyt.errors import LinkError
 from hyt.runtime.controls import Controls
 from hyt.runtime.frames import FrameHistory
+from hyt.runtime.interpreter import Sweeper, prompt_interpreter
 from hyt.runtime.listener import Decision, EpisodeResult, Listener
 from hyt.runtime.observation import Observation
 from hyt.runtime.policy import Policy
@@ -18,7 +19,6 @@ from hyt.runtime.schedule.ask import Asker, Modality
 from hyt.runtime.schedule.options import Schedule
 from hyt.runtime.schedule.pace import Pace
 from hyt.runtime.schedule.thinker import Thinker, Turn
-from hyt.runtime.schedule.wait import prompt_interpreter
 
 __all__ = ["Modality", "run_episode"]
 
@@ -63,10 +63,10 @@ def run_episode(
         Schedule() if schedule is None else schedule,
     )
     try:
-        with nullcontext() if robot.stepped else prompt_interpreter():
+        with nullcontext() if robot.stepped else prompt_interpreter() as sweeper:
             run.prepare()
             robot.reset(seed)
-            return run.episode(seed, instruction, max_decisions)
+            return run.episode(seed, instruction, max_decisions, sweeper)
     except BaseException:
         with suppress(LinkError):  # the link may be what failed
             robot.rest()
@@ -102,8 +102,8 @@ class _Run:
             self._pace.rehearse(time.monotonic() - began)
             held = self._thinker.rehearse(observation)
 
-    def episode(self, seed: int, instruction: str, max_decisions: int) -> EpisodeResult:
-        """The episode from its start, where the robot stands armed."""
+    def episode(self, seed: int, instruction: str, max_decisions: int, sweeper: Sweeper | None) -> EpisodeResult:
+        """The episode from its start, where the robot stands armed; `sweeper` collects garbage between its turns."""
         robot, controls = self._robot, self._controls
         self._history.reset()
         for listener in self._listeners:
@@ -119,6 +119,8 @@ class _Run:
             thoughts += decision.thought_tokens is not None
             if decision.outcome.done:
                 break
+            if sweeper is not None:
+                sweeper.sweep(self._pace.until)
             self._think(decision)
         if controls.stopped:
             with suppress(LinkError):  # it may be stopped already, and latched

@@ -59,14 +59,18 @@ def ratio_bounds(
     second: Sequence[Sequence[float]],
     percentile: float,
     *,
+    paired: bool = False,
     repeats: int = 2000,
     seed: int = 0,
 ) -> tuple[float, float, float]:
     """Ratio of a percentile of two sets of positive values, and its one-sided 95% bounds, as (ratio, low, high).
 
     first, second: the values in blocks. The bounds come from the bootstrap over whole blocks, because neighbours are
-    alike (a slow moment of a machine lasts). Raises ValueError when one of them has no values.
+    alike (a slow moment of a machine lasts). paired: the blocks of one index were measured one right after the other,
+    and are drawn together. Raises ValueError when one of them has no values, or paired ones are not as many.
     """
+    if paired and (len(first) != len(second) or not all(map(len, [*first, *second]))):
+        raise ValueError(f"expected pairs of blocks with values, received {len(first)} and {len(second)} blocks")
     sides = [[np.asarray(block, np.float64) for block in side if len(block)] for side in (first, second)]
     if not all(sides):
         raise ValueError("expected values on both sides, received none")
@@ -77,8 +81,9 @@ def ratio_bounds(
 
     ratios = np.empty(repeats)
     for index in range(repeats):
-        drawn = [level([side[i] for i in random.integers(0, len(side), len(side))]) for side in sides]
-        ratios[index] = drawn[0] / drawn[1]
+        draws = [random.integers(0, len(side), len(side)) for side in (sides[:1] if paired else sides)]
+        levels = [level([side[i] for i in draw]) for side, draw in zip(sides, draws * (1 + paired), strict=True)]
+        ratios[index] = levels[0] / levels[1]
     low, high = np.percentile(ratios, [5, 95])
     return level(sides[0]) / level(sides[1]), float(low), float(high)
 

@@ -77,7 +77,8 @@ def describe(blocks: Sequence[Block], step: float, wanted: float) -> dict[str, A
     off = [block for block in blocks if block.kind == "off"]
     ratios = {}
     for percentile in (50, 99):
-        ratio, _, high = ratio_bounds([b.act for b in on], [b.act for b in off], percentile)
+        # The blocks of a pair are neighbours in time.
+        ratio, _, high = ratio_bounds([b.act for b in on], [b.act for b in off], percentile, paired=True)
         ratios[f"p{percentile}"] = {"ratio": round(ratio, 4), "upper_95": round(high, 4)}
     waits = np.array([wait for block in on for wait in block.thinking])
     # A late block leaves thoughts little room on purpose, so it says nothing about their rate.

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from types import TracebackType
 
 from rich.console import Console
 
 from hyt.runtime.controls import Controls
+from hyt.runtime.interpreter import WATCHED, short_turns
 from hyt.runtime.listener import Listener
 from hyt.runtime.robot import Robot
 from hyt.runtime.view.plain import PlainLines
@@ -17,9 +17,6 @@ from hyt.runtime.view.prompt_line import PromptLine, terminal_descriptor
 from hyt.runtime.view.state import RunState
 from hyt.runtime.view.terminal import TerminalView
 from hyt.runtime.view.web import Address, WebView
-
-SWITCH_INTERVAL = 0.0005
-"""Seconds after which a drawing thread gives the interpreter to the loop (Python waits 5 ms, as long as an action)."""
 
 
 class Watching:
@@ -33,11 +30,10 @@ class Watching:
         self._state = RunState()
         self._live = live and console.is_terminal
         self._page = None if page is None else WebView(page, self._state, controls)
-        self._interval = sys.getswitchinterval()
+        self._short_turns = short_turns(WATCHED) if self._live or page is not None else nullcontext()
 
     def __enter__(self) -> Watching:
-        if self._live or self._page is not None:
-            sys.setswitchinterval(SWITCH_INTERVAL)
+        self._short_turns.__enter__()
         if self._page is not None:
             self._page.__enter__()
             self._say(f"view: {self._page.url}")
@@ -54,7 +50,7 @@ class Watching:
         self._state.over("done" if value is None else str(value) or "interrupted")
         if self._page is not None:
             self._page.__exit__(kind, value, trace)
-        sys.setswitchinterval(self._interval)
+        self._short_turns.__exit__(None, None, None)
 
     @contextmanager
     def robot(self, robot: Robot, *, modality: str, episodes: int) -> Iterator[list[Listener]]:

@@ -7,7 +7,6 @@ ends as with any other error: the robot is stopped and disarmed, and what was wr
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from hyt.errors import RecordingError
+from hyt.runtime.interpreter import WATCHED, short_turns
 from hyt.runtime.listener import Decision, EpisodeResult, LimiterState, Listener, ThoughtProgress
 from hyt.runtime.record.container import require_mcap
 from hyt.runtime.record.facts import Facts
@@ -34,9 +34,6 @@ from hyt.runtime.statistics import summarise
 
 WAITING_LIMIT = 256 * 2**20
 """Most bytes of images that may wait for the writer."""
-
-SWITCH_INTERVAL = 0.0005
-"""Seconds after which the writer gives the interpreter to the loop (Python waits 5 ms, as long as an action)."""
 
 _ITEMS_LIMIT = 10_000
 _INTERRUPTED = "interrupted"
@@ -72,10 +69,10 @@ class Recorder(Listener):
         self._changed = Condition()
         self._problem: Exception | None = None
         self._thread = Thread(target=self._work, name="hyt recorder", daemon=True)
+        self._short_turns = short_turns(WATCHED)
 
     def __enter__(self) -> Recorder:
-        self._interval = sys.getswitchinterval()
-        sys.setswitchinterval(SWITCH_INTERVAL)
+        self._short_turns.__enter__()
         self._thread.start()
         return self
 
@@ -89,7 +86,7 @@ class Recorder(Listener):
             self._waiting.append((0, 0, None))
             self._changed.notify_all()
         self._thread.join()
-        sys.setswitchinterval(self._interval)
+        self._short_turns.__exit__(None, None, None)
         if self._problem is not None and value is None:
             raise self._problem
 

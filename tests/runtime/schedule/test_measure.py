@@ -79,6 +79,25 @@ def test_the_bounds_of_a_ratio_hold_it_as_often_as_they_say() -> None:
     assert held >= 51  # 95% of 60 are 57
 
 
+def test_the_bounds_of_pairs_are_not_widened_by_what_both_have_in_common() -> None:
+    random = np.random.default_rng(6)
+    held, apart, together = 0, [], []
+    for seed in range(60):
+        slow = random.lognormal(0.0, 0.5, (20, 1))  # a block and its neighbour are slow together
+        sides = [random.lognormal(0.0, 0.1, (20, 25)) * slow * scale for scale in (1.2, 1.0)]
+        for bounds, paired in ((apart, False), (together, True)):
+            ratio, low, high = ratio_bounds(*sides, 50, paired=paired, repeats=200, seed=seed)
+            assert low <= ratio <= high
+            bounds.append(high - low)
+        held += high >= 1.2
+    assert held >= 51  # 95% of 60 are 57
+    assert np.median(together) < 0.5 * np.median(apart)
+
+
 def test_a_ratio_needs_values_on_both_sides() -> None:
     with pytest.raises(ValueError, match="values on both sides"):
         ratio_bounds([[1.0]], [[]], 50)
+    with pytest.raises(ValueError, match="pairs of blocks with values, received 2 and 1 blocks"):
+        ratio_bounds([[1.0], [1.0]], [[1.0]], 50, paired=True)
+    with pytest.raises(ValueError, match="pairs of blocks with values"):
+        ratio_bounds([[1.0], [1.0]], [[1.0], []], 50, paired=True)

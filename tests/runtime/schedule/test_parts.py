@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 
 import numpy as np
@@ -12,7 +11,7 @@ from hyt.errors import InputError
 from hyt.runtime.schedule.budget import Estimate
 from hyt.runtime.schedule.holder import Holder
 from hyt.runtime.schedule.options import Schedule, Thinking
-from hyt.runtime.schedule.wait import prompt_interpreter, sleep_until
+from hyt.runtime.schedule.wait import sleep_until
 
 
 def filled(*seconds: float) -> Estimate:
@@ -102,13 +101,3 @@ def test_thinking_that_is_none_is_refused(wrong: dict[str, float]) -> None:
     (name,) = wrong
     with pytest.raises(InputError, match=f"^{name}; expected"):
         Thinking("every", **wrong)  # type: ignore[arg-type]
-
-
-def test_in_real_time_no_other_thread_keeps_the_interpreter_for_long() -> None:
-    before = sys.getswitchinterval()
-    with prompt_interpreter():
-        assert sys.getswitchinterval() == pytest.approx(1e-4, rel=0.02)
-        with prompt_interpreter():
-            pass
-        assert sys.getswitchinterval() == pytest.approx(1e-4, rel=0.02)
-    assert sys.getswitchinterval() == before
