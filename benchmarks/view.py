@@ -25,8 +25,8 @@ from rich.table import Table
 
 from hyt.runtime.cli.output import machine, versions
 from hyt.runtime.cli.robots import open_robot
-from hyt.runtime.interpreter import WATCHED, short_turns
 from hyt.runtime.controls import Controls
+from hyt.runtime.interpreter import WATCHED, short_turns
 from hyt.runtime.loop import run_episode
 from hyt.runtime.policy import load
 from hyt.runtime.statistics import ratio_bounds

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import Any
 
@@ -23,7 +23,7 @@ from hyt.runtime.schedule.measure import Block, measure_thought, rate_per_minute
 from hyt.runtime.schedule.rig import Rig
 from hyt.runtime.statistics import ratio_bounds, summarise
 
-BLOCK_TURNS = 50
+BLOCK_TURNS = 20
 OBSERVATIONS = 32
 BINS_MS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 """Upper ends of the histogram's bins, in milliseconds; the last bin is all above."""
@@ -75,18 +75,18 @@ def describe(blocks: Sequence[Block], step: float, wanted: float) -> dict[str, A
     """The numbers of a report: latencies on and off and their ratios, thoughts, and waits; `step` in seconds."""
     on = [block for block in blocks if block.kind != "off"]
     off = [block for block in blocks if block.kind == "off"]
-    ratios = {}
-    for percentile in (50, 99):
-        # The blocks of a pair are neighbours in time.
-        ratio, _, high = ratio_bounds([b.act for b in on], [b.act for b in off], percentile, paired=True)
-        ratios[f"p{percentile}"] = {"ratio": round(ratio, 4), "upper_95": round(high, 4)}
     waits = np.array([wait for block in on for wait in block.thinking])
     # A late block leaves thoughts little room on purpose, so it says nothing about their rate.
     rate = rate_per_minute([block for block in blocks if block.kind == "on"])
     return {
         "turns": {"on": sum(len(b.act) for b in on), "off": sum(len(b.act) for b in off)},
         "act_ms": {name: summarise([s for b in side for s in b.act]).as_dict() for name, side in _sides(on, off)},
-        "on_to_off": ratios,
+        "on_to_off": _ratios([b.act for b in on], [b.act for b in off]),
+        "without_stolen_time": {
+            "act_ms": {name: summarise([s for b in side for s in _own(b)]).as_dict() for name, side in _sides(on, off)},
+            "on_to_off": _ratios([_own(b) for b in on], [_own(b) for b in off]),
+        },
+        "stolen_share": round(sum(sum(b.stolen) for b in blocks) / sum(sum(b.act) for b in blocks), 5),
         "late_chunks": {name: sum(b.late for b in side) for name, side in _sides(on, off)},
         "thoughts": {
             "finished": sum(len(block.finished) for block in on),
@@ -116,13 +116,24 @@ def act_table(report: dict[str, Any]) -> Table:
     for column in ("", "turns", "p50 ms", "p99 ms", "max ms", "late chunks"):
         table.add_column(column, justify="right" if column else "left")
     for name in ("off", "on"):
-        act = report["act_ms"][name]
-        numbers = (f"{act[key]:.3f}" for key in ("p50_ms", "p99_ms", "max_ms"))
-        table.add_row(name, str(report["turns"][name]), *numbers, str(report["late_chunks"][name]))
-    ratios = report["on_to_off"]
-    shown = (f"{ratios[p]['ratio']:.3f} (<= {ratios[p]['upper_95']:.3f})" for p in ("p50", "p99"))
-    table.add_row("on/off (95% bound)", "", *shown, "", "")
+        table.add_row(name, str(report["turns"][name]), *_act(report, name), str(report["late_chunks"][name]))
+    table.add_row("on/off (95% bound)", "", *_shown(report), "", "")
+    if report["stolen_share"] > 0:
+        table.add_section()
+        own = report["without_stolen_time"]
+        for name in ("off", "on"):
+            table.add_row(f"{name}, stolen time left out", "", *_act(own, name), "")
+        table.add_row("on/off (95% bound)", "", *_shown(own), "", "")
     return table
+
+
+def _act(report: dict[str, Any], name: str) -> Iterator[str]:
+    return (f"{report['act_ms'][name][key]:.3f}" for key in ("p50_ms", "p99_ms", "max_ms"))
+
+
+def _shown(report: dict[str, Any]) -> Iterator[str]:
+    ratios = report["on_to_off"]
+    return (f"{ratios[p]['ratio']:.3f} (<= {ratios[p]['upper_95']:.3f})" for p in ("p50", "p99"))
 
 
 def wait_table(report: dict[str, Any]) -> Table:
@@ -143,6 +154,17 @@ def wait_table(report: dict[str, Any]) -> Table:
     for name, count in waits["histogram"].items():
         table.add_row(name, str(count), str(report["due_to_begun_off"]["histogram"][name]))
     return table
+
+
+def _ratios(on: Sequence[Sequence[float]], off: Sequence[Sequence[float]]) -> dict[str, dict[str, float]]:
+    """Ratios of percentiles and their 95% bounds; the blocks of one index are neighbours in time."""
+    found = {f"p{percentile}": ratio_bounds(on, off, percentile, paired=True) for percentile in (50, 99)}
+    return {name: {"ratio": round(ratio, 4), "upper_95": round(high, 4)} for name, (ratio, _, high) in found.items()}
+
+
+def _own(block: Block) -> list[float]:
+    """Seconds of each act that this machine had."""
+    return [act - stolen for act, stolen in zip(block.act, block.stolen, strict=True)]
 
 
 def _sides(on: list[Block], off: list[Block]) -> list[tuple[str, list[Block]]]:
@@ -166,7 +188,8 @@ def _thoughts(report: dict[str, Any]) -> str:
     return (
         f"{thoughts['finished']} thoughts finished, where there is room {rate} "
         f"({thoughts['wanted_per_minute']:.0f} asked for), written at "
-        f"{thoughts['tokens_per_second_of_writing']:.0f} tokens/s"
+        f"{thoughts['tokens_per_second_of_writing']:.0f} tokens/s; the hypervisor took "
+        f"{report['stolen_share']:.1%} of the acts' time"
     )
 
 

@@ -17,8 +17,8 @@ from hyt.runtime.listener import Decision, Listener, ThoughtProgress
 from hyt.runtime.loop import run_episode
 from hyt.runtime.observation import Observation
 from hyt.runtime.policy import Policy
-from hyt.runtime.robot import Robot
 from hyt.runtime.schedule.options import Schedule, Thinking
+from hyt.runtime.schedule.rig import Rig
 
 Kind = Literal["off", "on", "late"]
 """Of a block: no thoughts; thoughts at once; thoughts that are open when the next turn is due."""
@@ -35,6 +35,7 @@ class Block:
     """What one block of turns measured, in seconds.
 
     act:      the policy's whole answer, of each turn
+    stolen:   what a hypervisor took of it
     waited:   between when a turn was due and when it began
     thinking: likewise, where a thought was open then
     finished: `time.monotonic()` of each finished thought
@@ -43,6 +44,7 @@ class Block:
 
     kind: Kind
     act: list[float] = field(default_factory=list)
+    stolen: list[float] = field(default_factory=list)
     waited: list[float] = field(default_factory=list)
     thinking: list[float] = field(default_factory=list)
     finished: list[float] = field(default_factory=list)
@@ -54,8 +56,8 @@ class Block:
 class _Watch(Listener):
     """Fills a block; in a late one it also holds the loop back until little of the turn is left for thinking."""
 
-    def __init__(self, block: Block, period: float, left: float) -> None:
-        self._block, self._period, self._left = block, period, left
+    def __init__(self, block: Block, rig: Rig, period: float, left: float) -> None:
+        self._block, self._rig, self._period, self._left = block, rig, period, left
         self._open: ThoughtProgress | None = None
         self._turns = 0
         self._spread = np.random.default_rng(0)
@@ -66,6 +68,7 @@ class _Watch(Listener):
         if self._turns > SETTLE:
             block, waited = self._block, decision.began - decision.due
             block.act.append(decision.latencies["policy"])
+            block.stolen.append(self._rig.stolen)
             block.waited.append(waited)
             block.late += decision.outcome.late
             if self._open is not None:
@@ -86,7 +89,7 @@ class _Watch(Listener):
 
 def run_blocks(
     policy: Policy,
-    robot: Robot,
+    rig: Rig,
     *,
     instruction: str,
     turns: int,
@@ -109,10 +112,10 @@ def run_blocks(
             schedule = Schedule(period, thinking=Thinking() if kind == "off" else thinking)
             run_episode(
                 policy,
-                robot,
+                rig,
                 instruction=instruction,
                 max_decisions=block_turns + SETTLE,
-                listeners=[_Watch(block, seconds, thought_seconds)],
+                listeners=[_Watch(block, rig, seconds, thought_seconds)],
                 schedule=schedule,
             )
             blocks.append(block)

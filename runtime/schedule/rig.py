@@ -17,6 +17,7 @@ from hyt.runtime.observation import Observation
 from hyt.runtime.robot import Outcome, Sent, execute
 from hyt.runtime.schedule.plan import Array
 from hyt.runtime.schedule.sender import Sender, arm_at_rest
+from hyt.runtime.schedule.stolen import StolenTime
 from hyt.runtime.schedule.wait import sleep_until
 
 TICK_RATES = (1000, 800, 400, 600, 500, 250)
@@ -67,6 +68,8 @@ class Rig:
             self._firmware.close()
             raise
         self._last_tick = self._link.telemetry().tick
+        self._stolen = StolenTime()
+        self.stolen = 0.0  # seconds of the latest decision that a hypervisor took
         relative = bool(self._delta.any())
         self._sender = Sender(self._link, self.name, tick=self.tick, row_ticks=self.step_ticks, relative=relative)
         self._sender.rest_at(np.zeros(len(axes)))
@@ -85,6 +88,7 @@ class Rig:
     def observe(self) -> Observation:
         """The next observation."""
         self._shown += 1
+        self._stolen.begin()
         return self._observations[self._shown % len(self._observations)]
 
     def tick(self) -> int:
@@ -98,6 +102,7 @@ class Rig:
 
     def send(self, chunk: ActionChunk, *, start: int | None = None, steps: int | None = None, blend: int = 0) -> Sent:
         """Send the chunk as `Robot.send` says; velocities count as deltas, and what would go out of reach stays."""
+        self.stolen = self._stolen.end()
         values = chunk.values.astype(np.float64)
         points: Array = np.where(self._delta, self._sender.commanded + np.cumsum(values, axis=0), values)
         return self._sender.send(np.clip(points, -REACH, REACH), start=start, rows=steps, blend=blend)
@@ -132,6 +137,7 @@ class Rig:
             self._link.close()
         finally:
             self._firmware.close()
+            self._stolen.close()
 
 
 def _axes(action: Action) -> list[AxisConfig]:

@@ -52,10 +52,15 @@ def test_a_bench_of_the_loop_that_makes_no_sense_is_refused(
 
 
 def test_the_numbers_are_those_of_the_blocks() -> None:
-    off = [Block("off", act=[1.0] * 9 + [2.0], waited=[1e-5] * 10) for _ in range(4)]
-    on = [Block("on", act=[2.0] * 9 + [4.0], thinking=[1e-5, 3e-4], finished=[0.0, 1.0, 2.0]) for _ in range(4)]
+    off = [Block("off", act=[1.0] * 9 + [2.0], stolen=[0.0] * 10, waited=[1e-5] * 10) for _ in range(4)]
+    on = [
+        Block("on", act=[2.0] * 9 + [4.0], stolen=[0.0] * 9 + [1.0], thinking=[1e-5, 3e-4], finished=[0.0, 1.0, 2.0])
+        for _ in range(4)
+    ]
     report = describe([*off, *on], step=1e-4, wanted=60.0)
     assert report["on_to_off"] == {"p50": {"ratio": 2.0, "upper_95": 2.0}, "p99": {"ratio": 2.0, "upper_95": 2.0}}
+    assert report["without_stolen_time"]["on_to_off"]["p99"]["ratio"] == 1.5
+    assert report["stolen_share"] == pytest.approx(4 / (4 * 11 + 4 * 22), abs=1e-5)
     assert report["thoughts"]["per_minute"] == 60
     waits = report["due_to_begun_while_thinking"]
     assert (waits["turns"], waits["within_a_decode_step"], waits["max_ms"]) == (8, 0.5, 0.3)
