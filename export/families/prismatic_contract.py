@@ -107,7 +107,14 @@ def build_contract(
 
 
 def check_own_contract(checkpoint: Checkpoint, contract: Contract) -> None:
-    """Refuse a hyt.json whose ranges are those of none of the checkpoint's statistics: another order, another robot."""
+    """Refuse a hyt.json in another order, or with ranges that none of the checkpoint's statistics has."""
+    names = [d.name for d in contract.action.dimensions]
+    if sorted(names) == sorted(_NAMES) and names != list(_NAMES):
+        raise CheckpointError(
+            f"{checkpoint.path / 'hyt.json'}: field action.dimensions",
+            expected=f"the order {', '.join(_NAMES)}, in which these policies answer",
+            received=", ".join(names),
+        )
     statistics = read_norm_stats(checkpoint)
     if not statistics:
         return

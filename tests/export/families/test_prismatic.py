@@ -174,6 +174,16 @@ def test_permuted_dimensions_of_a_hyt_json_are_refused(copy: Path) -> None:
     assert "check the order of the dimensions" in refusal(copy, Statement())
 
 
+def test_permuted_names_of_a_hyt_json_are_refused(copy: Path) -> None:
+    data = load(copy).contract.model_dump(mode="json")
+    dimensions = data["action"]["dimensions"]
+    dimensions[0]["name"], dimensions[1]["name"] = "y", "x"
+    (copy / "hyt.json").write_text(json.dumps(data))
+    line = refusal(copy, Statement())
+    assert "expected the order x, y, z, roll, pitch, yaw, gripper" in line
+    assert "received y, x, z, roll" in line
+
+
 def test_six_dimensions_are_refused(copy: Path) -> None:
     short = {name: values[:6] for name, values in BRIDGE["action"].items()}
     change(copy, lambda config: config["norm_stats"]["bridge_orig"].update(action=short))
