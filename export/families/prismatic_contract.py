@@ -114,6 +114,7 @@ def check_own_contract(checkpoint: Checkpoint, contract: Contract) -> None:
             f"{checkpoint.path / 'hyt.json'}: field action.dimensions",
             expected=f"the order {', '.join(_NAMES)}, in which these policies answer",
             received=", ".join(names),
+            remedy="check the order of the dimensions",
         )
     statistics = read_norm_stats(checkpoint)
     if not statistics:

@@ -169,9 +169,12 @@ def test_permuted_dimensions_of_a_hyt_json_are_refused(copy: Path) -> None:
     (copy / "hyt.json").write_text(json.dumps(data))
     load(copy, Statement())
     dimensions = data["action"]["dimensions"]
-    dimensions[0], dimensions[1] = dimensions[1], dimensions[0]
+    for bound in ("low", "high"):
+        dimensions[0][bound], dimensions[1][bound] = dimensions[1][bound], dimensions[0][bound]
     (copy / "hyt.json").write_text(json.dumps(data))
-    assert "check the order of the dimensions" in refusal(copy, Statement())
+    line = refusal(copy, Statement())
+    assert "the ranges of one of bridge_orig" in line
+    assert "check the order of the dimensions" in line
 
 
 def test_permuted_names_of_a_hyt_json_are_refused(copy: Path) -> None:
