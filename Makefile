@@ -4,7 +4,7 @@
 #   make evaluate   held-out episodes, 100 a task: act, think and follow with INT4; INT4 against f32 on 167 more a task
 #   make parity     the core against PyTorch on 1000 observations, f32 and INT4
 #   make quantization   what each way to quantise the shipped policy costs and keeps
-#   make bench      timings of the shipped policy and of random 0.5B and 3B shapes, and against llama.cpp and PyTorch
+#   make bench      timings of the shipped policy and of random 0.5B and 3B shapes, and against llama.cpp, onnxruntime, PyTorch
 #   make firmware-check   cppcheck over the firmware;  make firmware-size: its flash, RAM and deepest stack
 #   make neon-check   tests of the core's Arm kernels, cross-compiled, on an emulated CPU with and one without int8 dot products
 #   make fuzz       a coverage-guided fuzzer on the firmware for FUZZ_SECONDS, ten minutes
@@ -115,8 +115,8 @@ quantization: setup-dev
 	$(BIN)/hyt-train collect $(OUT)/calibration --episodes 20
 	$(BIN)/python benchmarks/quantization.py $(POLICY) $(OUT)/calibration --json $(OUT)/quantization.json
 
-bench: setup-dev $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/random-0.5b.hyt/manifest.json \
-    $(OUT)/random-3b.hyt/manifest.json
+bench: setup-dev $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/metaworld-arm-onnx.hyt/manifest.json \
+    $(OUT)/random-0.5b.hyt/manifest.json $(OUT)/random-3b.hyt/manifest.json
 	$(BIN)/hyt-run bench $(OUT)/metaworld-arm.hyt --threads 1 --repeat 200 --json $(OUT)/bench-metaworld-arm.json
 	$(BIN)/hyt-run bench $(OUT)/random-0.5b.hyt --threads 2 --repeat 10 --json $(OUT)/bench-random-0.5b.json
 	$(BIN)/hyt-run bench $(OUT)/random-3b.hyt --threads 2 --repeat 3 --json $(OUT)/bench-random-3b.json
@@ -124,7 +124,7 @@ bench: setup-dev $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/random-0.5b.hyt/m
 	$(BIN)/hyt-run bench $(OUT)/metaworld-arm.hyt --threads 1 --repeat 200 --profile
 	$(BIN)/python benchmarks/gemm.py --threads 2 --json $(OUT)/gemm.json
 	$(BIN)/python benchmarks/gemm.py --threads 2 --isa avx2 --json $(OUT)/gemm-avx2.json
-	$(BIN)/python benchmarks/peers.py $(OUT)/metaworld-arm.hyt --threads 1 --thought 15 --repeat 200 \
+	$(BIN)/python benchmarks/peers.py $(OUT)/metaworld-arm-onnx.hyt --threads 1 --thought 15 --repeat 200 \
 	    --json $(OUT)/peers-metaworld-arm.json
 	$(BIN)/python benchmarks/peers.py $(OUT)/random-0.5b.hyt --thought 350 --repeat 10 --json $(OUT)/peers-0.5b.json
 	$(BIN)/python benchmarks/peers.py $(OUT)/random-3b.hyt --thought 0 --repeat 10 --json $(OUT)/peers-3b.json
@@ -141,14 +141,17 @@ policy: setup-dev
 $(OUT)/metaworld-arm.hyt/manifest.json: $(wildcard $(POLICY)/*) $(VENV)/.installed
 	$(BIN)/hyt-export $(POLICY) -o $(OUT)/metaworld-arm.hyt --force
 
+$(OUT)/metaworld-arm-onnx.hyt/manifest.json: $(wildcard $(POLICY)/*) $(VENV)/.installed $(VENV)/.dev
+	$(BIN)/hyt-export $(POLICY) -o $(OUT)/metaworld-arm-onnx.hyt --onnx --force
+
 $(OUT)/metaworld-arm-f32.hyt/manifest.json: $(wildcard $(POLICY)/*) $(VENV)/.installed
 	$(BIN)/hyt-export $(POLICY) -o $(OUT)/metaworld-arm-f32.hyt --quantization f32 --force
 
 $(OUT)/random-0.5b.hyt/manifest.json $(OUT)/random-3b.hyt/manifest.json: $(OUT)/random-%.hyt/manifest.json: \
-    benchmarks/make_random_checkpoint.py $(VENV)/.installed
+    benchmarks/make_random_checkpoint.py $(VENV)/.installed $(VENV)/.dev
 	rm -rf $(OUT)/random-$*
 	$(BIN)/python benchmarks/make_random_checkpoint.py $(OUT)/random-$* --shape $(SHAPE_$*)
-	$(BIN)/hyt-export $(OUT)/random-$* -o $(OUT)/random-$*.hyt --force
+	$(BIN)/hyt-export $(OUT)/random-$* -o $(OUT)/random-$*.hyt --onnx --force
 	rm -rf $(OUT)/random-$*
 
 # What the robot and the simulator need: no torch.

@@ -1,40 +1,49 @@
-"""The language part of act and think against llama.cpp and PyTorch, on the same weights, interleaved in one run.
+"""Acts, thoughts and images against llama.cpp, onnxruntime and PyTorch, on the same weights, interleaved in one run.
 
-    python benchmarks/peers.py BUNDLE... [--threads 2] [--repeat 30] [--thought 64] [--no-pytorch] [--json FILE]
+    python benchmarks/peers.py BUNDLE... [--threads 2] [--repeat 30] [--thought 64] [--no-pytorch] [--trials FILE]
+                               [--json FILE]
 
-Each repetition takes a new prefix of random tokens, as long as the policy's own, and asks every contestant in turn, in
-an order that rotates: first for an action, then for a thought. The image encoder is left out: it is not llama.cpp's.
-Before that each of llama.cpp's settings is tried alone, and the fastest of each bundle takes part. llama.cpp reads a
-causal prefix and the tag in one pass, as anyone would; a bidirectional prefix is read with its own call for that.
-Ratios are of medians, with a 95% interval by bootstrap over the repetitions. Tokens are compared: where two engines of
-the same weights differ it is said how often.
+Each repetition takes a new prefix of random tokens, as long as the policy's own, and new random images, and asks every
+contestant in turn, in an order that rotates: for an action and for a thought behind that prefix, and for a whole act
+from images to action tokens. llama.cpp has the language part alone, for the image encoder is not its own; onnxruntime
+takes part where the bundle has ONNX graphs (hyt-export --onnx); PyTorch computes in float32, of large policies the
+images only. Before that each engine's settings are tried alone, and its fastest take part (--trials keeps what was
+found in a file, and goes on there). A causal prefix and the tag are read in one pass by llama.cpp, as anyone would; a
+bidirectional prefix is read with its own call for that. Ratios are of medians, with a 95% interval by bootstrap over
+the repetitions. Tokens are compared: where two engines of the same weights differ it is said how often. A share of the
+limit is the least time that the machine needs for a phase of ours, by what it was seen to do in the same run, over our
+time.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
-import statistics
+from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from contestants.case import Answer, Case, case_of
+from contestants.case import Case, case_of
+from contestants.ceilings import measure
+from contestants.limits import shares, work_of
 from contestants.process import Process
+from contestants.table import table
+from contestants.trials import TRIALS, Entrant, Trials
 from rich.console import Console
-from rich.table import Table
 
+from hyt.runtime.bundle import open_bundle
 from hyt.runtime.cli.output import machine, versions
-from hyt.runtime.machine import measure_ceiling
 from hyt.runtime.statistics import summarise
 
-TRIALS, TRIAL_SECONDS = 5, 10.0
 BOOTSTRAP = 2000
-PHASES = ("prefill", "decode", "total")
 MOST_PARAMETERS = 10**9
-"""Of a case that PyTorch takes part in: larger ones would not fit beside the others in float32."""
+"""Of a case that PyTorch takes part in with its decoder: larger ones would not fit beside the others in float32."""
+TOKENS_OF = ("llama.cpp", "onnxruntime")
+"""Engines that compute with the weights of the bundle, and so should say our tokens."""
 
 
 def prefixes(case: Case, count: int) -> list[list[int]]:
@@ -43,73 +52,84 @@ def prefixes(case: Case, count: int) -> list[list[int]]:
     return [random.integers(2, case.vocabulary, case.prefix).tolist() for _ in range(count)]
 
 
-def best_llama(case: Case, threads: int, console: Console) -> dict[str, Any]:
-    """The settings of llama.cpp with the fastest act, each tried alone."""
-    tried: list[tuple[float, dict[str, Any]]] = []
-    choices = itertools.product(range(threads, 0, -1), ("on", "off"), (True, False), ("f16", "f32"))
-    for number, flash, repack, cache in choices:
-        settings = {"threads": number, "flash": flash, "repack": repack, "cache": cache}
-        with Process("llama.cpp", case, settings) as process:
-            first, *others = prefixes(case, TRIALS + 1)
-            process.ask("act", first)
-            seconds: list[float] = []
-            for prefix in others:
-                seconds.append(total(process.ask("act", prefix)))
-                if sum(seconds) > TRIAL_SECONDS:
-                    break
-            tried.append((statistics.median(seconds), settings))
-        console.print(f"  tried {process.name}: {tried[-1][0] * 1e3:.2f} ms", highlight=False)
-    return min(tried, key=lambda one: one[0])[1]
+def entrants(case: Case, pytorch: bool, say: Callable[[str], None]) -> list[Entrant]:
+    """Who takes part in a case beside ours, and in what."""
+    language = ("act", "think") if case.thought else ("act",)
+    found = [Entrant("llama.cpp", language)]
+    if open_bundle(case.bundle).manifest.onnx is None:
+        say("  no ONNX graphs in the bundle, so no onnxruntime (hyt-export --onnx writes them)")
+    else:
+        found.append(Entrant("onnxruntime", (*language, "whole")))
+    if pytorch and parameters(case) < MOST_PARAMETERS:
+        found.append(Entrant("PyTorch float32", (*language, "whole")))
+    elif pytorch:
+        found.append(Entrant("PyTorch float32", ("whole",), {"language": False}))
+    return found
 
 
-def total(answer: Answer) -> float:
-    """Seconds of prefill and decode."""
-    return answer.prefill + answer.decode
-
-
-def run_case(case: Case, options: argparse.Namespace, console: Console) -> dict[str, Any]:
+def run_case(case: Case, options: argparse.Namespace, say: Callable[[str], None]) -> dict[str, Any]:
     """Everybody on one bundle."""
-    console.print(f"{case.name}: prefix of {case.prefix}, {case.action_tokens} action tokens", highlight=False)
-    threads = options.threads
-    entrants: list[tuple[str, dict[str, Any]]] = [("ours", {"threads": threads})]
-    entrants.append(("llama.cpp", best_llama(case, threads, console)))
-    if options.pytorch and parameters(case) < MOST_PARAMETERS:
-        entrants.append(("PyTorch float32", {"threads": threads}))
+    say(f"{case.name}: prefix of {case.prefix}, {case.action_tokens} action tokens")
+    bundle, threads = open_bundle(case.bundle), options.threads
+    tasks = ("act", "think", "whole") if case.thought else ("act", "whole")
+    trials = Trials(options.trials, say)
+    asked = {"ours": tasks}
+    settings = {"ours": {"threads": threads}}
+    for entrant in entrants(case, options.pytorch, say):
+        asked[entrant.engine] = entrant.tasks
+        settings[entrant.engine] = trials.best(entrant, case, threads, prefixes(case, TRIALS + 1))
+    text = bundle.manifest.shapes.text
+    wide, deep = text.hidden_size, text.intermediate_size
+    shapes = [(wide, 2 * deep, case.prefix), (deep, wide, case.prefix)]
+    weights = bundle.files["language.gguf"].stat().st_size
+    before = measure(threads, shapes, weights)
     seconds: dict[str, dict[str, dict[str, list[float]]]] = {}
-    differ = {"act": 0, "think": 0}
+    differ = {engine: dict.fromkeys(tasks, 0) for engine in TOKENS_OF if engine in asked}
     with ExitStack() as stack:
-        processes = [stack.enter_context(Process(name, case, settings)) for name, settings in entrants]
+        processes = [stack.enter_context(Process(engine, case, settings[engine])) for engine in asked]
         for turn, prefix in enumerate(prefixes(case, options.repeat + 1)):
-            for task in ("act", "think") if case.thought else ("act",):
+            for task in tasks:
                 said: dict[str, list[int]] = {}
-                for process in processes[turn % len(processes) :] + processes[: turn % len(processes)]:
+                order = processes[turn % len(processes) :] + processes[: turn % len(processes)]
+                for process in (one for one in order if task in asked[one.engine]):
                     answer = process.ask(task, prefix)
                     said[process.engine] = answer.tokens
-                    if turn:  # the first warms up
-                        phases = seconds.setdefault(process.engine, {}).setdefault(task, {})
-                        for phase in PHASES:
-                            value = total(answer) if phase == "total" else getattr(answer, phase)
-                            phases.setdefault(phase, []).append(value)
-                differ[task] += bool(turn) and said["ours"] != said["llama.cpp"]
+                    for phase, value in answer.seconds.items() if turn else ():  # the first warms up
+                        engine = seconds.setdefault(process.engine, {})
+                        engine.setdefault(task, {}).setdefault(phase, []).append(value)
+                for engine, count in differ.items():
+                    count[task] += bool(turn) and engine in said and said["ours"] != said[engine]
+    ceilings = before.better(measure(threads, shapes, weights))
+    work = work_of(bundle, case)
+    ours = {task: {phase: float(np.median(all_)) for phase, all_ in of.items()} for task, of in seconds["ours"].items()}
     return {
-        "case": {key: value for key, value in case.as_dict().items() if key != "action_ids"},
-        "settings": {process.engine: process.settings for process in processes},
+        "case": {key: value for key, value in case.as_dict().items() if key not in ("action_ids", "layout")},
+        "settings": settings,
+        "tried_seconds": trials.of(case),
         "repeat": options.repeat,
-        "answers_that_differ_from_llama.cpp": differ,
+        "answers_that_differ": differ,
         "milliseconds": {
             engine: {
                 task: {phase: summarise(values).as_dict() for phase, values in phases.items()}
-                for task, phases in tasks.items()
+                for task, phases in of.items()
             }
-            for engine, tasks in seconds.items()
+            for engine, of in seconds.items()
         },
         "ratios": {
             engine: {
                 task: {phase: ratio(seconds["ours"][task][phase], values) for phase, values in phases.items()}
-                for task, phases in tasks.items()
+                for task, phases in of.items()
             }
-            for engine, tasks in seconds.items()
+            for engine, of in seconds.items()
             if engine != "ours"
+        },
+        "ceilings": asdict(ceilings),
+        "work": {task: {phase: asdict(one) for phase, one in of.items()} for task, of in work.items()},
+        "shares": shares(work, ours, ceilings),
+        "thought_tokens_per_second": {
+            engine: round(case.thought / float(np.median(of["think"]["decode"])), 1)
+            for engine, of in seconds.items()
+            if "think" in of
         },
         "think_then_act_over_act": think_over_act(seconds["ours"], case),
     }
@@ -141,58 +161,25 @@ def ratio(ours: list[float], theirs: list[float]) -> list[float]:
     return [round(float(value), 4) for value in (middle, low, high)]
 
 
-def table(report: dict[str, Any]) -> Table:
-    """One row an engine and phase."""
-    case = report["case"]
-    attention = "causal" if case["causal"] else "bidirectional"
-    longer = report["think_then_act_over_act"]
-    result = Table(
-        title=f"{case['name']}: {attention} prefix of {case['prefix']}, {case['action_tokens']} action tokens, thought "
-        f"of {case['thought']}; {report['repeat']} repetitions",
-        title_justify="left",
-        caption=f"answers that differ from llama.cpp's: {report['answers_that_differ_from_llama.cpp']}"
-        + (f"; ours takes {longer} times as long when it thinks first" if longer else ""),
-        caption_justify="left",
-    )
-    for column in ("engine", "task", "phase"):
-        result.add_column(column)
-    for column in ("p50 ms", "p99 ms", "ours / theirs", "95%"):
-        result.add_column(column, justify="right")
-    for engine, tasks in sorted(report["milliseconds"].items(), key=lambda item: item[0] != "ours"):
-        for task, phases in tasks.items():
-            for phase, summary in phases.items():
-                compared = report["ratios"].get(engine, {}).get(task, {}).get(phase)
-                shown = (
-                    ("", "") if compared is None else (f"{compared[0]:.2f}", f"{compared[1]:.2f} to {compared[2]:.2f}")
-                )
-                result.add_row(engine, task, phase, f"{summary['p50_ms']:.2f}", f"{summary['p99_ms']:.2f}", *shown)
-        result.add_section()
-    return result
-
-
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("bundles", type=Path, nargs="+", metavar="NAME.hyt")
-    parser.add_argument("--threads", type=int, default=2, help="of every contestant (default 2)")
+    parser.add_argument("--threads", type=int, default=2, help="of ours, and at most of every other (default 2)")
     parser.add_argument("--repeat", type=int, default=30, help="(default 30)")
     parser.add_argument("--thought", type=int, default=64, help="tokens of a thought, 0 for none (default 64)")
     parser.add_argument("--no-pytorch", dest="pytorch", action="store_false", help="leave PyTorch out")
+    parser.add_argument(
+        "--trials", type=Path, metavar="FILE", help="take what was tried from it, and add what is tried"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
     options = parser.parse_args()
     console = Console(highlight=False)
-    cases = [run_case(case_of(bundle, options.thought), options, console) for bundle in options.bundles]
-    ceiling = measure_ceiling(options.threads)
+    say = partial(console.print, soft_wrap=True)
+    cases = [run_case(case_of(bundle, options.thought), options, say) for bundle in options.bundles]
     for report in cases:
         console.print(table(report))
-    report = {
-        "command": "peers",
-        "cases": cases,
-        "bytes_per_second": ceiling.bytes_per_second,
-        "float32_flops_per_second": ceiling.flops_per_second,
-        "versions": versions(),
-        "machine": machine(),
-    }
+    report = {"command": "peers", "cases": cases, "versions": versions(), "machine": machine()}
     print(json.dumps(report, separators=(",", ":")))
     if options.json is not None:
         options.json.write_text(json.dumps(report, indent=1) + "\n")

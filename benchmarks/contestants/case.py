@@ -1,4 +1,4 @@
-"""The work that every contestant does: a prefix of token ids, then an action or a thought, greedily."""
+"""The work that every contestant does: a prefix of token ids, then an action or a thought, greedily; or a whole act."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ class Case:
     causal:        whether the prefix is read causally, else each of its positions sees all of them
     action_tokens: tokens of one action, each among `action_ids`
     thought:       tokens of a thought, chosen among the whole vocabulary
+    images:        of an observation, uint8 (size, size, 3) each
+    layout:        the policy's own prefix, -1 - i where image i stands: that of a whole act
     """
 
     name: str
@@ -33,6 +35,9 @@ class Case:
     action_ids: tuple[int, ...]
     causal: bool
     thought: int
+    images: int
+    size: int
+    layout: tuple[int, ...]
 
     def as_dict(self) -> dict[str, Any]:
         """For a pipe."""
@@ -41,11 +46,22 @@ class Case:
 
 @dataclass(frozen=True)
 class Answer:
-    """Tokens, and seconds by phase: prefill (the prefix, whatever is computed with it) and decode."""
+    """Tokens, and seconds by phase: vision, prefill (the prefix, whatever is computed with it) and decode.
+
+    A phase that was not run is None.
+    """
 
     tokens: list[int]
-    prefill: float
-    decode: float
+    prefill: float | None = None
+    decode: float | None = None
+    vision: float | None = None
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """By phase that was run, and all of them together, `total`; of an answer without tokens no total."""
+        phases = {"vision": self.vision, "prefill": self.prefill, "decode": self.decode}
+        run = {phase: seconds for phase, seconds in phases.items() if seconds is not None}
+        return run if self.decode is None else {**run, "total": sum(run.values())}
 
 
 class Contestant(Protocol):
@@ -56,6 +72,14 @@ class Contestant(Protocol):
 
     def think(self, prefix: list[int]) -> Answer:
         """As many tokens as the case's thought has."""
+
+    def whole(self, prefix: list[int]) -> Answer:
+        """From new images to action tokens; the ids are the images' seed (`frame`), or stand for all of the prefix."""
+
+
+def frame(case: Case, prefix: list[int]) -> np.ndarray:
+    """Random images, uint8 (images, size, size, 3), the same for every contestant."""
+    return np.random.default_rng(prefix).integers(0, 256, (case.images, case.size, case.size, 3), np.uint8)
 
 
 def case_of(path: Path, thought: int) -> Case:
@@ -77,4 +101,7 @@ def case_of(path: Path, thought: int) -> Case:
         action_ids=tuple(contract.action.token_ids),
         causal=text.prefix_attention == "causal",
         thought=thought,
+        images=contract.image_count,
+        size=bundle.manifest.shapes.vision.image_size,
+        layout=tuple(layout.tolist()),
     )

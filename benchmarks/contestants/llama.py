@@ -49,6 +49,10 @@ class Llama:
         """As many tokens as the case's thought has."""
         return self._generate(prefix, self._case.thought, None)
 
+    def whole(self, prefix: list[int]) -> Answer:
+        """Nothing: the image encoder is not llama.cpp's."""
+        return Answer([])
+
     def _generate(self, prefix: list[int], count: int, rows: np.ndarray | None) -> Answer:
         start = time.perf_counter()
         llama_cpp.llama_memory_clear(llama_cpp.llama_get_memory(self._context), False)

@@ -49,7 +49,7 @@ class Process:
         return f"{self.engine} ({', '.join(f'{key} {value}' for key, value in self.settings.items())})"
 
     def ask(self, task: str, prefix: list[int]) -> Answer:
-        """Do one task, `act` or `think`."""
+        """Do one task: `act`, `think` or `whole`."""
         return Answer(**self._ask({"task": task, "prefix": prefix}))
 
     def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -73,6 +73,10 @@ def _open(engine: str, case: Case, settings: dict[str, Any]) -> Contestant:
         from contestants.llama import Llama
 
         return Llama(case, **settings)
+    if engine == "onnxruntime":
+        from contestants.onnxruntime import OnnxRuntime
+
+        return OnnxRuntime(case, **settings)
     from contestants.pytorch import PyTorch
 
     return PyTorch(case, **settings)
@@ -88,7 +92,7 @@ def main() -> None:
     print("{}", file=answers, flush=True)
     for line in sys.stdin:
         request = json.loads(line)
-        task = contestant.act if request["task"] == "act" else contestant.think
+        task = {"act": contestant.act, "think": contestant.think, "whole": contestant.whole}[request["task"]]
         print(json.dumps(asdict(task(request["prefix"]))), file=answers, flush=True)
 
 

@@ -6,24 +6,80 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
+from checkpoints import Checkpoint
+
+from hyt.export.exporter import export_bundle
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "peers.py"
 THOUGHT = 6
+PARTS = {"prefill", "decode", "total"}
+WITH_VISION = {"vision", *PARTS}
 
 
-def test_everybody_answers_the_same_prefixes_and_llama_cpp_says_the_tokens_that_we_say(
-    tiny_bundle: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "peers.json"
-    command = [sys.executable, str(SCRIPT), str(tiny_bundle), "--threads", "1", "--repeat", "2"]
-    subprocess.run([*command, "--thought", str(THOUGHT), "--json", str(out)], check=True, capture_output=True)
-    (case,) = json.loads(out.read_text())["cases"]
-    assert set(case["milliseconds"]) == {"ours", "llama.cpp", "PyTorch float32"}
-    assert case["answers_that_differ_from_llama.cpp"]["act"] == 0
-    assert case["think_then_act_over_act"] > 1
-    for tasks in case["milliseconds"].values():
-        for phases in tasks.values():
-            assert all(summary["count"] == 2 and summary["p50_ms"] > 0 for summary in phases.values())
-    for tasks in case["ratios"].values():
-        middle, low, high = tasks["act"]["total"]
-        assert 0 < low <= middle <= high
+@pytest.fixture(scope="module")
+def report(tiny_checkpoint: Checkpoint, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Of one run on a bundle with ONNX graphs, and what it printed."""
+    folder = tmp_path_factory.mktemp("peers")
+    export_bundle(tiny_checkpoint.path, folder / "tiny.hyt", quantization="q8_0", onnx="fused", threads=1)
+    return run(folder / "tiny.hyt", folder)
+
+
+def run(bundle: Path, folder: Path, *options: str) -> dict[str, Any]:
+    command = [sys.executable, str(SCRIPT), str(bundle), "--threads", "1", "--repeat", "2", "--thought", str(THOUGHT)]
+    command += ["--json", str(folder / "peers.json"), "--trials", str(folder / "trials.json")]
+    done = subprocess.run([*command, *options], check=True, capture_output=True, text=True)
+    (case,) = json.loads((folder / "peers.json").read_text())["cases"]
+    return {**case, "printed": done.stdout}
+
+
+def test_engines_with_our_weights_say_our_tokens(report: dict[str, Any]) -> None:
+    differ = report["answers_that_differ"]
+    assert set(differ) == {"llama.cpp", "onnxruntime"}
+    assert differ["llama.cpp"]["act"] == differ["onnxruntime"]["act"] == differ["onnxruntime"]["whole"] == 0
+
+
+def test_everybody_is_timed_in_what_it_can_do(report: dict[str, Any]) -> None:
+    phases = {engine: {task: set(of) for task, of in tasks.items()} for engine, tasks in report["milliseconds"].items()}
+    everything = {"act": PARTS, "think": PARTS, "whole": WITH_VISION}
+    assert phases == {
+        "ours": everything,
+        "llama.cpp": {"act": PARTS, "think": PARTS},
+        "onnxruntime": everything,
+        "PyTorch float32": everything,
+    }
+    for tasks in report["milliseconds"].values():
+        for of in tasks.values():
+            assert all(summary["count"] == 2 and summary["p50_ms"] > 0 for summary in of.values())
+
+
+def test_ratios_lie_in_their_intervals(report: dict[str, Any]) -> None:
+    for tasks in report["ratios"].values():
+        for of in tasks.values():
+            for middle, low, high in of.values():
+                assert 0 < low <= middle <= high
+
+
+def test_each_phase_of_ours_has_a_share_of_what_the_machine_can_do(report: dict[str, Any]) -> None:
+    shares = report["shares"]
+    assert {task: set(of) for task, of in shares.items()} == {"act": PARTS, "think": PARTS, "whole": WITH_VISION}
+    assert all(0 < share < 1 for of in shares.values() for share in of.values())
+    assert report["think_then_act_over_act"] > 1
+    assert set(report["thought_tokens_per_second"]) == set(report["milliseconds"])
+
+
+def test_it_lists_the_settings_that_were_tried(report: dict[str, Any]) -> None:
+    tried = [name.split(": ")[1] for name in report["tried_seconds"]]
+    assert sum(name.startswith("llama.cpp") for name in tried) == 8
+    assert sum(name.startswith("onnxruntime") for name in tried) == 2
+    for engine, chosen in report["settings"].items():
+        assert chosen["threads"] == 1
+        assert engine == "ours" or f"{engine} ({', '.join(f'{k} {v}' for k, v in chosen.items())})" in tried
+
+
+def test_a_bundle_without_graphs_leaves_onnxruntime_out_and_says_so(tiny_bundle: Path, tmp_path: Path) -> None:
+    report = run(tiny_bundle, tmp_path, "--no-pytorch")
+    assert set(report["milliseconds"]) == {"ours", "llama.cpp"}
+    assert "so no onnxruntime (hyt-export --onnx writes them)" in report["printed"]
