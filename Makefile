@@ -126,7 +126,7 @@ bench: setup-dev $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/metaworld-arm-onn
 	$(BIN)/python benchmarks/gemm.py --threads 2 --isa avx2 --json $(OUT)/gemm-avx2.json
 	$(BIN)/python benchmarks/peers.py $(OUT)/metaworld-arm-onnx.hyt --threads 1 --thought 15 --repeat 200 \
 	    --json $(OUT)/peers-metaworld-arm.json
-	$(BIN)/python benchmarks/peers.py $(OUT)/random-0.5b.hyt --thought 350 --repeat 10 --json $(OUT)/peers-0.5b.json
+	$(BIN)/python benchmarks/peers.py $(OUT)/random-0.5b.hyt --thought 100 --repeat 10 --json $(OUT)/peers-0.5b.json
 	$(BIN)/python benchmarks/peers.py $(OUT)/random-3b.hyt --thought 0 --repeat 10 --json $(OUT)/peers-3b.json
 
 policy: setup-dev

@@ -6,13 +6,13 @@
 Each repetition takes a new prefix of random tokens, as long as the policy's own, and new random images, and asks every
 contestant in turn, in an order that rotates: for an action and for a thought behind that prefix, and for a whole act
 from images to action tokens. llama.cpp has the language part alone, for the image encoder is not its own; onnxruntime
-takes part where the bundle has ONNX graphs (hyt-export --onnx); PyTorch computes in float32, of large policies the
-images only. Before that each engine's settings are tried alone, and its fastest take part (--trials keeps what was
-found in a file, and goes on there). A causal prefix and the tag are read in one pass by llama.cpp, as anyone would; a
-bidirectional prefix is read with its own call for that. Ratios are of medians, with a 95% interval by bootstrap over
-the repetitions. Tokens are compared: where two engines of the same weights differ it is said how often. A share of the
-limit is the least time that the machine needs for a phase of ours, by what it was seen to do in the same run, over our
-time.
+takes part where the bundle has ONNX graphs (hyt-export --onnx); PyTorch computes in float32, and leaves out the
+thoughts of large policies and the language part of larger ones. Before that each engine's settings are tried alone, and
+its fastest take part (--trials keeps what was found in a file, and goes on there). A causal prefix and the tag are read
+in one pass by llama.cpp, as anyone would; a bidirectional prefix is read with its own call for that. Ratios are of
+medians, with a 95% interval by bootstrap over the repetitions. Tokens are compared: where two engines of the same
+weights differ it is said how often. A share of the limit is the least time that the machine needs for a phase of ours,
+by what it was seen to do in the same run, over our time.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ from hyt.runtime.cli.output import machine, versions
 from hyt.runtime.statistics import summarise
 
 BOOTSTRAP = 2000
-MOST_PARAMETERS = 10**9
-"""Of a case that PyTorch takes part in with its decoder: larger ones would not fit beside the others in float32."""
+SMALL, MOST_PARAMETERS = 10**8, 10**9
+"""Of a case in which PyTorch thinks, and acts: larger ones take too long or do not fit beside the others in float32."""
 TOKENS_OF = ("llama.cpp", "onnxruntime")
 """Engines that compute with the weights of the bundle, and so should say our tokens."""
 
@@ -60,10 +60,11 @@ def entrants(case: Case, pytorch: bool, say: Callable[[str], None]) -> list[Entr
         say("  no ONNX graphs in the bundle, so no onnxruntime (hyt-export --onnx writes them)")
     else:
         found.append(Entrant("onnxruntime", (*language, "whole")))
-    if pytorch and parameters(case) < MOST_PARAMETERS:
-        found.append(Entrant("PyTorch float32", (*language, "whole")))
-    elif pytorch:
-        found.append(Entrant("PyTorch float32", ("whole",), {"language": False}))
+    if pytorch:
+        size = parameters(case)
+        tasks = (*language, "whole") if size < SMALL else ("act", "whole")
+        small = size < MOST_PARAMETERS
+        found.append(Entrant("PyTorch float32", tasks if small else ("whole",), {} if small else {"language": False}))
     return found
 
 
@@ -174,7 +175,7 @@ def main() -> None:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
     options = parser.parse_args()
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=120)
     say = partial(console.print, soft_wrap=True)
     cases = [run_case(case_of(bundle, options.thought), options, say) for bundle in options.bundles]
     for report in cases:

@@ -19,7 +19,7 @@ def table(report: dict[str, Any]) -> Table:
         caption_justify="left",
     )
     for column in ("engine", "task", "phase"):
-        result.add_column(column)
+        result.add_column(column, no_wrap=True)
     for column in ("p50 ms", "p99 ms", "ours / theirs", "95%", "share of the limit"):
         result.add_column(column, justify="right")
     for engine, tasks in sorted(report["milliseconds"].items(), key=lambda item: item[0] != "ours"):

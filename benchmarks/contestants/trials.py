@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
 import statistics
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from contestants.case import Case
 from contestants.process import Process
 
 TRIALS, TRIAL_SECONDS = 5, 10.0
+FAR, LONG = 1.5, 1.0
 CHOICES: dict[str, dict[str, tuple[Any, ...]]] = {
     "llama.cpp": {"flash": ("on", "off"), "repack": (True, False), "cache": ("f16", "f32")},
     "onnxruntime": {"spinning": (True, False)},
@@ -46,26 +48,29 @@ class Trials:
         tried: list[tuple[float, Settings]] = []
         for number, *values in itertools.product(range(threads, 0, -1), *names.values()):
             settings = {"threads": number, **dict(zip(names, values, strict=True)), **entrant.fixed}
-            tried.append((self._try(entrant, case, settings, prefixes), settings))
+            fastest = min((seconds for seconds, _ in tried), default=math.inf)
+            tried.append((self._try(entrant, case, settings, prefixes, fastest), settings))
         return min(tried, key=lambda one: one[0])[1]
 
     def of(self, case: Case) -> dict[str, float]:
         """All that was tried on a case."""
         return {name: seconds for name, seconds in self._seconds.items() if name.startswith(f"{case.name}: ")}
 
-    def _try(self, entrant: Entrant, case: Case, settings: Settings, prefixes: list[list[int]]) -> float:
+    def _try(
+        self, entrant: Entrant, case: Case, settings: Settings, prefixes: list[list[int]], fastest: float
+    ) -> float:
         shown = ", ".join(f"{key} {value}" for key, value in settings.items())
         name = f"{case.name}: {entrant.engine} ({shown})"
         if name not in self._seconds:
             with Process(entrant.engine, case, settings) as process:
-                task = entrant.tasks[0]
-                process.ask(task, prefixes[0])
                 seconds: list[float] = []
-                for prefix in prefixes[1:]:
-                    phases = process.ask(task, prefix).seconds
+                for prefix in prefixes:
+                    phases = process.ask(entrant.tasks[0], prefix).seconds
                     seconds.append(phases["total"] if "total" in phases else phases["vision"])
-                    if sum(seconds) > TRIAL_SECONDS:
+                    # Long answers need no warming up; one that is beaten by far needs no second.
+                    if sum(seconds) > TRIAL_SECONDS or seconds[0] > max(FAR * fastest, LONG):
                         break
+            seconds = seconds[1:] or seconds
             self._seconds[name] = statistics.median(seconds)
             if self._file:
                 self._file.write_text(json.dumps(self._seconds, indent=1) + "\n")
