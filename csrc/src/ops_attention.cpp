@@ -19,9 +19,9 @@ using simd::Vector;
 #if defined(__AVX512F__) || defined(__aarch64__)
 constexpr size_t kQueries = 8;
 #else
-constexpr size_t kQueries = 4;
+constexpr size_t kQueries = 6;
 #endif
-constexpr int64_t kTileWidth = 2 * kLanes;  // columns of a tile
+constexpr int64_t kTileWidth = 2 * kLanes;  // columns of a tile, and of a panel
 
 int64_t pad(int64_t n) {
     return (n + kTileWidth - 1) / kTileWidth * kTileWidth;
@@ -36,7 +36,8 @@ struct Scratch {
 Scratch scratch_for(int64_t head_dim, int64_t queries, int64_t keys) {
     if (queries == 1) return {0, 0, pad(keys), 0, head_dim};
     const auto rows = static_cast<int64_t>(kQueries);
-    return {head_dim * pad(keys), keys * pad(head_dim), rows * pad(keys), rows * pad(head_dim), head_dim};
+    return {head_dim * pad(keys), pad(keys) * pad(head_dim), rows * pad(keys), rows * pad(head_dim),
+            head_dim};
 }
 
 // Row of `head` at position `at` as float32; float16 is converted into `buffer` (head_dim).
@@ -57,14 +58,20 @@ float dot(const float* a, const float* b, int64_t n) {
     return total;
 }
 
-// c[q][j] = sum over k < depth of a[q][k] * b[k * stride + j], j < width, which is a multiple of kTileWidth;
-// rows of c are `stride` apart too.
-void multiply(const std::array<const float*, kQueries>& a, int64_t depth, const float* b, int64_t width,
-              int64_t stride, float* c) {
+// Where element (row, column) of a matrix in panels lies: kTileWidth columns of all its rows, then the next.
+int64_t panel_place(int64_t row, int64_t column, int64_t rows) {
+    return (column / kTileWidth * rows + row) * kTileWidth + column % kTileWidth;
+}
+
+// c[q][j] = sum over k < depth of a[q][k] * b[k][j], j < width, which is a multiple of kTileWidth. b has
+// `rows` rows in panels, which are read in the order in which they lie; rows of c are `stride` apart.
+void multiply(const std::array<const float*, kQueries>& a, int64_t depth, const float* b, int64_t rows,
+              int64_t width, int64_t stride, float* c) {
     for (int64_t j = 0; j < width; j += kTileWidth) {
         Vector sums[kQueries][2] = {};
+        const float* panel = b + panel_place(0, j, rows);
         for (int64_t k = 0; k < depth; ++k) {
-            const float* at = b + k * stride + j;
+            const float* at = panel + k * kTileWidth;
             const Vector left = simd::load(at), right = simd::load(at + kLanes);
             for (size_t q = 0; q < kQueries; ++q) {
                 sums[q][0] += a[q][k] * left;
@@ -83,11 +90,12 @@ void multiply(const std::array<const float*, kQueries>& a, int64_t depth, const 
 // their sum.
 float soften(float* scores, int64_t count, const AttentionShape& shape) {
     const int64_t padded = simd::round_up(count);
+    const float uncap = shape.softcap > 0 ? 1 / shape.softcap : 0;
     std::fill(scores + count, scores + padded, scores[0]);
     Vector top = simd::spread(-std::numeric_limits<float>::max());
     for (int64_t j = 0; j < padded; j += kLanes) {
         Vector s = simd::load(scores + j) * shape.scale;
-        if (shape.softcap > 0) s = shape.softcap * simd::tangent(s / shape.softcap);
+        if (shape.softcap > 0) s = shape.softcap * simd::tangent(s * uncap);
         simd::store(scores + j, s);
         top = simd::maximum(top, s);
     }
@@ -170,9 +178,10 @@ void attend_many(const Operands& o, int64_t kv_head, int64_t batch, int64_t firs
     std::fill(transposed, scores, 0.0f);
     for (int64_t j = 0; j < keys; ++j) {
         const float* key = read_row(o.keys, kv_head, from + j, batch, buffer);
-        for (int64_t d = 0; d < n; ++d) transposed[d * width + j] = key[d];
+        for (int64_t d = 0; d < n; ++d) transposed[panel_place(d, j, n)] = key[d];
         const float* value = read_row(o.values, kv_head, from + j, batch, buffer);
-        std::copy(value, value + n, values + j * depth);
+        for (int64_t d = 0; d < n; d += kTileWidth)
+            std::copy(value + d, value + std::min(d + kTileWidth, n), values + panel_place(j, d, width));
     }
     const auto head_of = [&](int64_t row) { return kv_head * o.group() + row % o.group(); };
     for (int64_t row = first; row < last; row += static_cast<int64_t>(kQueries)) {
@@ -185,7 +194,7 @@ void attend_many(const Operands& o, int64_t kv_head, int64_t batch, int64_t firs
             const int64_t r = std::min(row + static_cast<int64_t>(q), last - 1);
             left[q] = read_row(o.query, head_of(r), r / o.group(), batch, nullptr);
         }
-        multiply(left, n, transposed, pad(most), width, scores);
+        multiply(left, n, transposed, n, pad(most), width, scores);
         float norms[kQueries];
         for (size_t q = 0; q < kQueries; ++q) {
             float* own = scores + static_cast<int64_t>(q) * width;
@@ -195,7 +204,7 @@ void attend_many(const Operands& o, int64_t kv_head, int64_t batch, int64_t firs
             std::fill(own + seen, own + most, 0.0f);
             left[q] = own;
         }
-        multiply(left, most, values, depth, depth, outputs);
+        multiply(left, most, values, width, depth, depth, outputs);
         for (size_t q = 0; q < kQueries && row + static_cast<int64_t>(q) < last; ++q) {
             const int64_t r = row + static_cast<int64_t>(q);
             float* out = o.out_row(head_of(r), r / o.group(), batch);
