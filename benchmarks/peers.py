@@ -85,7 +85,7 @@ def run_case(case: Case, options: argparse.Namespace, say: Callable[[str], None]
     weights = bundle.files["language.gguf"].stat().st_size
     before = measure(threads, shapes, weights)
     seconds: dict[str, dict[str, dict[str, list[float]]]] = {}
-    differ = {engine: dict.fromkeys(tasks, 0) for engine in TOKENS_OF if engine in asked}
+    differ = {engine: dict.fromkeys(asked[engine], 0) for engine in TOKENS_OF if engine in asked}
     with ExitStack() as stack:
         processes = [stack.enter_context(Process(engine, case, settings[engine])) for engine in asked]
         for turn, prefix in enumerate(prefixes(case, options.repeat + 1)):
@@ -99,7 +99,8 @@ def run_case(case: Case, options: argparse.Namespace, say: Callable[[str], None]
                         engine = seconds.setdefault(process.engine, {})
                         engine.setdefault(task, {}).setdefault(phase, []).append(value)
                 for engine, count in differ.items():
-                    count[task] += bool(turn) and engine in said and said["ours"] != said[engine]
+                    if turn and task in count:
+                        count[task] += said["ours"] != said[engine]
     ceilings = before.better(measure(threads, shapes, weights))
     work = work_of(bundle, case)
     ours = {task: {phase: float(np.median(all_)) for phase, all_ in of.items()} for task, of in seconds["ours"].items()}
