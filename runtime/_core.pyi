@@ -74,12 +74,13 @@ class Session:
         action_dimensions: int = 0,
         gate_units: int = 0,
         mapped_weights: bool = False,
+        without: Sequence[str] = (),
     ) -> None:
         """Load the files. `threads` 0: all physical cores but one, at most 8; `vocab_size` 0: the embedding's rows.
 
         A continuous policy has `action_steps` and `action_dimensions`, the file `head`, and no action tokens; one with
         a gate has `gate_units` and the file `head`. `kv_type` is f32 or f16. With `mapped_weights` large matrices stay
-        in their files, which must not change meanwhile.
+        in their files, which must not change meanwhile. `without` names speed-ups of cuts() to leave out.
         """
 
     def observe(self, images: list[NDArray[np.uint8]], layout: NDArray[np.int32]) -> None:
@@ -126,6 +127,9 @@ class Session:
 
     def info(self) -> dict[str, object]:
         """Shapes, bytes of weights, cache and workspace, decode passes through each head, threads, backend."""
+
+def cuts() -> list[str]:
+    """Names of the speed-ups that can be left out one by one (csrc/include/hyt/cuts.h)."""
 
 def quantization_types() -> list[str]:
     """Names of the weight types that quantize() writes."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Any
@@ -281,6 +281,7 @@ def load(
     mapped: bool = False,
     backend: str = "core",
     provider: str | None = None,
+    without: Sequence[str] = (),
     warm_up: bool = True,
 ) -> Policy:
     """Verify the bundle at `path`, load it and warm it up; it never needs torch.
@@ -289,12 +290,13 @@ def load(
     must have signed the bundle. kv_type: "f16" halves the memory of keys and values and rounds them. mapped: large
     matrices stay in the bundle's files, which the system reads and drops as memory allows; slower, and the files must
     not change as long as the policy is used. backend: "core", ours in C++, or "onnx", onnxruntime over the bundle's
-    ONNX graphs on a provider (cpu, which is the default, cuda or tensorrt); kv_type and mapped are the core's alone.
+    ONNX graphs on a provider (cpu, which is the default, cuda or tensorrt); kv_type, mapped and without are the core's
+    alone. without: speed-ups to leave out, to measure what each buys (docs/performance.md lists them).
     warm_up: answer once in every modality that the policy has, so that the first answer takes as long as any other.
 
     Raises BundleError when the bundle is missing, damaged, changed since its export, of another schema, not signed as
-    required or without what the backend reads, InputError for a negative number of threads, no such key, type, backend
-    or provider, and MissingDependencyError without onnxruntime.
+    required or without what the backend reads, InputError for a negative number of threads, no such key, type, backend,
+    provider or speed-up, and MissingDependencyError without onnxruntime.
     """
     if backend not in BACKENDS:
         raise InputError("backend", expected=f"one of {', '.join(BACKENDS)}", received=repr(backend))
@@ -304,15 +306,16 @@ def load(
         if provider is not None:
             raise InputError("provider", expected="none but with backend 'onnx'", received=repr(provider))
         bundle = open_bundle(path, require_signature=require_signature)
-        policy = Policy(bundle, CoreBackend(bundle, threads, kv_type=kv_type, mapped=mapped))
+        policy = Policy(bundle, CoreBackend(bundle, threads, kv_type=kv_type, mapped=mapped, without=without))
     else:
         from hyt.runtime.backends.onnx import OnnxBackend
 
-        if kv_type != "f32" or mapped:
+        if kv_type != "f32" or mapped or without:
+            of_core = f"kv type {kv_type!r}" if kv_type != "f32" else f"mapped {mapped}"
             raise InputError(
                 "backend 'onnx'",
-                expected="keys and values in f32 and weights that are copied",
-                received=f"mapped {mapped}" if kv_type == "f32" else f"kv type {kv_type!r}",
+                expected="keys and values in f32, weights that are copied and nothing left out",
+                received=f"without {', '.join(without)}" if without else of_core,
                 remedy="take the backend 'core', or leave it out",
             )
         bundle = open_bundle(path, require_signature=require_signature)

@@ -79,6 +79,10 @@ py::dict to_dict(const SessionInfo& info) {
     out["chunk_passes"] = info.chunk_passes;
     out["threads"] = info.threads;
     out["backend"] = info.backend;
+    py::list without;
+    for (const NamedCut& cut : named_cuts())
+        if (!(info.cuts.*cut.on)) without.append(cut.name);
+    out["without"] = without;
     return out;
 }
 
@@ -179,6 +183,11 @@ void add_session(py::module_& module) {
         .def_readonly("values", &PyAct::values)
         .def_readonly("think_probability", &PyAct::think_probability)
         .def_readonly("timings", &PyAct::timings);
+    module.def("cuts", [] {
+        std::vector<std::string> names;
+        for (const NamedCut& cut : named_cuts()) names.emplace_back(cut.name);
+        return names;
+    });
     py::class_<PyThink>(module, "ThinkResult")
         .def_readonly("tokens", &PyThink::tokens)
         .def_readonly("finished", &PyThink::finished)
@@ -189,20 +198,21 @@ void add_session(py::module_& module) {
                          std::vector<int32_t> action_token_ids, std::vector<int32_t> thought_suppressed_ids,
                          int32_t thought_end_id, int64_t vocab_size, std::string kv_type, bool own_kernels,
                          std::string head, int64_t action_steps, int64_t action_dimensions,
-                         int64_t gate_units, bool mapped_weights) {
+                         int64_t gate_units, bool mapped_weights, const std::vector<std::string>& without) {
                  return make_session({std::move(language), std::move(vision), threads, image_count,
                                       max_text_tokens, max_thought_tokens, action_tokens,
                                       std::move(action_token_ids), std::move(thought_suppressed_ids),
                                       thought_end_id, vocab_size, std::move(kv_type), own_kernels,
-                                      std::move(head), action_steps, action_dimensions, gate_units,
-                                      mapped_weights});
+                                      cuts_without(without), std::move(head), action_steps, action_dimensions,
+                                      gate_units, mapped_weights});
              }),
              py::arg("language"), py::arg("vision"), py::kw_only(), py::arg("threads") = 0,
              py::arg("image_count"), py::arg("max_text_tokens"), py::arg("max_thought_tokens"),
              py::arg("action_tokens"), py::arg("action_token_ids"), py::arg("thought_suppressed_ids"),
              py::arg("thought_end_id"), py::arg("vocab_size") = 0, py::arg("kv_type") = "f32",
              py::arg("own_kernels") = true, py::arg("head") = "", py::arg("action_steps") = 0,
-             py::arg("action_dimensions") = 0, py::arg("gate_units") = 0, py::arg("mapped_weights") = false)
+             py::arg("action_dimensions") = 0, py::arg("gate_units") = 0, py::arg("mapped_weights") = false,
+             py::arg("without") = std::vector<std::string>{})
         .def("observe", &observe, py::arg("images"), py::arg("layout"))
         .def(
             "act", [](Session& s, int32_t tag) { return act_result([&](ActResult& r) { s.act(tag, r); }); },

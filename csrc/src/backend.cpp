@@ -24,13 +24,21 @@ int checked_threads(int threads) {
                        : std::clamp(physical_cores() - kCoresLeftByDefault, 1, kMostThreadsByDefault);
 }
 
+std::optional<StripKernels> chosen_kernels(const Cuts& cuts) {
+    if (!cuts.strips || strip_kernels().empty()) return {};
+    StripKernels chosen = strip_kernels().front();
+    chosen.read_ahead = cuts.read_ahead;
+    chosen.one_pass = cuts.one_pass;
+    return chosen;
+}
+
 }  // namespace
 
-Backend::Backend(int threads, bool own_kernels)
+Backend::Backend(int threads, const Cuts& cuts)
     : threads_(checked_threads(threads)),
-      own_kernels_(own_kernels),
-      strips_(own_kernels && !strip_kernels().empty() ? &strip_kernels().front() : nullptr),
-      team_(own_kernels ? threads_ : 1) {
+      cuts_(cuts),
+      strips_(chosen_kernels(cuts)),
+      team_(cuts.own_threads ? threads_ : 1) {
     ggml_threadpool_params params = ggml_threadpool_params_default(threads_);
     pool_.reset(ggml_threadpool_new(&params));
     backend_.reset(ggml_backend_cpu_init());
@@ -63,7 +71,7 @@ ggml_backend_buffer_type_t Backend::matrix_buffer_type(const ggml_tensor* matrix
 
 std::string Backend::name() const {
     const std::string device = ggml_backend_name(backend_.get());
-    if (!own_kernels_) return device;
+    if (!cuts_.strips) return device;
     return device + (strips_ ? std::string(", INT4 by ") + strips_->name : ", INT4 by ggml");
 }
 
@@ -92,7 +100,8 @@ void Backend::run_step(void* self, size_t index, int thread, int threads) {
 void Backend::compute(ggml_cgraph* graph, const char* phase) {
     if (watcher_) return compute_watched(graph);
     if (profiling_) return compute_profiled(graph, phase);
-    if (!shared_with_ggml_ && gather(graph)) return team_.run(run_step, this, nodes_.size());
+    if (cuts_.own_threads && !shared_with_ggml_ && gather(graph))
+        return team_.run(run_step, this, nodes_.size());
     // OpenMP's threads go on looking for work for milliseconds, on the cores that ours would need: where one
     // graph has to be ggml's, all are.
     shared_with_ggml_ = threads_ > 1;

@@ -18,7 +18,9 @@ Decoder::Decoder(Backend& backend, Workspace& workspace, const GgufFile& file, c
       shape_(shape),
       attention_{params_.head_dim,          params_.heads, params_.kv_heads, params_.attention_scale,
                  params_.attention_softcap, params_.causal},
-      weights_(backend, file, params_, shape.action_ids),
+      // Where only the action rows are computed they are cut out.
+      weights_(backend, file, params_,
+               backend.cuts().action_rows ? shape.action_ids : std::vector<int32_t>{}),
       cache_(backend, params_, shape.cells, shape.kv_type, shape.slots),
       image_tokens_(image_tokens),
       positions_(static_cast<size_t>(shape.cells)),
@@ -147,7 +149,7 @@ void Decoder::step(Slot slot, Head head, int32_t token, float* logits, float* st
 
 int64_t Decoder::logit_count(Head head) const {
     if (head == Head::vocabulary) return params_.vocabulary;
-    return has(head) ? weights_.action_head->ne[1] : 0;
+    return static_cast<int64_t>(shape_.action_ids.size());
 }
 
 }  // namespace hyt

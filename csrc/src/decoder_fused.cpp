@@ -22,7 +22,8 @@ ggml_tensor* named(ggml_tensor* node, const char* name) {
 }  // namespace
 
 bool Decoder::can_fuse() const {
-    if (!backend_.strips() || params_.kv_width() % kStripRows != 0 || params_.query_width() % kStripRows != 0)
+    if (!backend_.cuts().fused || !backend_.strips() || params_.kv_width() % kStripRows != 0 ||
+        params_.query_width() % kStripRows != 0)
         return false;
     for (const DecoderLayer& layer : weights_.layers) {
         if (!layer.qkv || !layer.gate_up) return false;
@@ -53,10 +54,8 @@ ggml_tensor* Decoder::fused_layers(const Graph& graph, ggml_tensor* x, const Fus
                   "queries, keys, values");
         h = fused::turned_stored(c, context, h, in.positions, in.cells, cache_.keys(i), cache_.values(i),
                                  layer.query_norm, layer.key_norm);
-        if (cache_only) {
-            graph.expand(h);
-            return nullptr;
-        }
+        graph.expand(h);  // attention may read the cache by itself: it is written first
+        if (cache_only) return nullptr;
         const auto heads = [&](int64_t first, int64_t count) {
             const size_t head_bytes = static_cast<size_t>(dim) * sizeof(float);
             return ggml_view_3d(c, h, dim, count / dim, n, head_bytes, h->nb[1],
@@ -79,9 +78,11 @@ void Decoder::build_fused(const Graph& graph, Prefill& prefill) const {
     ggml_context* c = graph.context();
     ggml_tensor* x =
         fused::embedded(c, *fused_, weights_.embedding, prefill.ids, image_tokens_, prefill.image_rows);
-    fused_layers(graph, x, {prefill.positions, prefill.cells, true}, [&](int64_t, const Projections& p) {
+    const FusedInputs inputs{prefill.positions, prefill.cells, backend_.cuts().last_layer};
+    x = fused_layers(graph, x, inputs, [&](int64_t, const Projections& p) {
         return ops::attention(c, backend_, p.query, p.key, p.value, nullptr, attention_);
     });
+    if (x) graph.expand(x);
 }
 
 void Decoder::build_fused(const Graph& graph, Step& step, Slot slot, Head head) const {
@@ -93,9 +94,7 @@ void Decoder::build_fused(const Graph& graph, Step& step, Slot slot, Head head) 
     };
     step.state = fused_layers(graph, x, {step.position, step.cell, false}, attend);
     ggml_set_output(step.state);
-    ggml_tensor* rows = head == Head::action ? weights_.action_head : weights_.output;
-    step.logits = in_strips(rows) ? ops::matmul(c, backend_, rows, step.state)
-                                  : ops::single_product(c, rows, step.state);
+    step.logits = logits(graph, head, step.state);
     ggml_set_output(step.logits);
     graph.expand(step.logits);
 }

@@ -34,7 +34,7 @@ size_t Decoder::node_count() const {
 
 // Which cells `queries` see: an input, written by write_visible().
 ggml_tensor* Decoder::visible_input(const Graph& graph, int64_t queries) const {
-    if (backend_.own_kernels()) return graph_input(graph, GGML_TYPE_I32, 2);
+    if (backend_.cuts().own_attention) return graph_input(graph, GGML_TYPE_I32, 2);
     return graph_input(graph, GGML_TYPE_F32, shape_.cells, queries);
 }
 
@@ -127,6 +127,16 @@ ggml_tensor* Decoder::finish_layer(const Graph& graph, const DecoderLayer& layer
     return ggml_add(c, h, x);
 }
 
+// The head's rows of the output matrix times the normed state (hidden).
+ggml_tensor* Decoder::logits(const Graph& graph, Head head, ggml_tensor* state) const {
+    ggml_context* c = graph.context();
+    ggml_tensor* action = head == Head::action ? weights_.action_head : nullptr;
+    ggml_tensor* rows = action ? action : weights_.output;
+    ggml_tensor* all = fused_ && !in_strips(rows) ? ops::single_product(c, rows, state)
+                                                  : ops::matmul(c, backend_, rows, state);
+    return head == Head::vocabulary || action ? all : ops::picked(c, all, shape_.action_ids);
+}
+
 std::unique_ptr<Decoder::Prefill> Decoder::build_prefill(int64_t length) {
     auto prefill = std::make_unique<Prefill>(node_count());
     const Graph& graph = prefill->graph;
@@ -147,17 +157,17 @@ std::unique_ptr<Decoder::Prefill> Decoder::build_prefill(int64_t length) {
         store(graph, i, p, prefill->cells);
         // Of the last layer only keys and values are ever read: no step continues from the prefix' own
         // outputs.
-        if (i + 1 == params_.layers) break;
+        if (backend_.cuts().last_layer && i + 1 == params_.layers) break;
         ggml_tensor* attended = ops::attention(c, backend_, p.query, p.key, p.value, nullptr, attention_);
         x = finish_layer(graph, layer, x, attended);
     }
+    if (!backend_.cuts().last_layer) graph.expand(x);
     return prefill;
 }
 
 std::unique_ptr<Decoder::Step> Decoder::build_step(Slot slot, Head head) {
     auto step = std::make_unique<Step>(node_count());
     const Graph& graph = step->graph;
-    ggml_context* c = graph.context();
     const bool windowed = params_.even_layers_slide && params_.window < shape_.cells;
     step->id = graph_input(graph, GGML_TYPE_I32, 1);
     step->position = graph_input(graph, GGML_TYPE_I32, 1);
@@ -180,8 +190,7 @@ std::unique_ptr<Decoder::Step> Decoder::build_step(Slot slot, Head head) {
     }
     step->state = norm(graph, x, weights_.output_norm);
     ggml_set_output(step->state);
-    step->logits =
-        ops::matmul(c, backend_, head == Head::action ? weights_.action_head : weights_.output, step->state);
+    step->logits = logits(graph, head, step->state);
     ggml_set_output(step->logits);
     graph.expand(step->logits);
     return step;

@@ -82,7 +82,7 @@ Kernels kernels(Activation kind) {
 
 ggml_tensor* activated_sum(ggml_context* c, const Backend& backend, Activation kind, ggml_tensor* x,
                            ggml_tensor* bias) {
-    if (backend.own_kernels())
+    if (backend.cuts().own_activations)
         return custom(c, "activation", GGML_TYPE_F32, x->ne[0], x->ne[1], {x, bias}, kernels(kind).sum,
                       nullptr);
     return kernels(kind).composed(c, ggml_add(c, x, bias));
@@ -90,7 +90,7 @@ ggml_tensor* activated_sum(ggml_context* c, const Backend& backend, Activation k
 
 ggml_tensor* gated(ggml_context* c, const Backend& backend, Activation kind, ggml_tensor* gate,
                    ggml_tensor* up) {
-    if (backend.own_kernels())
+    if (backend.cuts().own_activations)
         return custom(c, "gate", GGML_TYPE_F32, up->ne[0], up->ne[1], {gate, up}, kernels(kind).gated,
                       nullptr);
     return ggml_mul(c, kernels(kind).composed(c, ggml_cont(c, gate)), up);

@@ -267,7 +267,7 @@ ggml_tensor* composed(ggml_context* c, ggml_tensor* query, ggml_tensor* keys, gg
 ggml_tensor* attention(ggml_context* c, const Backend& backend, ggml_tensor* query, ggml_tensor* keys,
                        ggml_tensor* values, ggml_tensor* visible, const AttentionShape& shape) {
     const int64_t width = shape.head_dim * shape.heads, columns = query->ne[2] * query->ne[3];
-    if (!backend.own_kernels()) {
+    if (!backend.cuts().own_attention) {
         return ggml_reshape_2d(c, composed(c, query, keys, values, visible, shape), width, columns);
     }
     const int64_t scratch = scratch_for(shape.head_dim, query->ne[2], keys->ne[2]).size() * backend.threads();

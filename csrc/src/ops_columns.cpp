@@ -115,13 +115,13 @@ void compute_copy(ggml_tensor* out, int thread, int threads, void*) {
 
 ggml_tensor* layer_norm(ggml_context* c, const Backend& backend, ggml_tensor* x, ggml_tensor* weight,
                         ggml_tensor* bias, const float* epsilon) {
-    if (!backend.own_kernels()) return ggml_add(c, ggml_mul(c, ggml_norm(c, x, *epsilon), weight), bias);
+    if (!backend.cuts().own_norms) return ggml_add(c, ggml_mul(c, ggml_norm(c, x, *epsilon), weight), bias);
     return custom(c, "norm", GGML_TYPE_F32, x->ne[0], x->ne[1], {x, weight, bias}, compute_layer_norm,
                   epsilon);
 }
 
 ggml_tensor* sum(ggml_context* c, const Backend& backend, ggml_tensor* x, ggml_tensor* y) {
-    if (backend.own_kernels())
+    if (backend.cuts().own_norms)
         return custom(c, "add", GGML_TYPE_F32, x->ne[0], x->ne[1], {x, y}, compute_sum, nullptr);
     if (x->ne[1] == y->ne[1]) return ggml_add(c, x, y);
     const int64_t times = x->ne[1] / y->ne[1];
@@ -131,7 +131,7 @@ ggml_tensor* sum(ggml_context* c, const Backend& backend, ggml_tensor* x, ggml_t
 
 ggml_tensor* float_product(ggml_context* c, const Backend& backend, ggml_tensor* matrix, ggml_tensor* x,
                            ggml_tensor* bias) {
-    if (backend.own_kernels()) {
+    if (backend.cuts().own_norms) {
         return custom(c, "float product", GGML_TYPE_F32, matrix->ne[1], x->ne[1], {matrix, x, bias},
                       compute_float_product, nullptr);
     }
@@ -140,7 +140,7 @@ ggml_tensor* float_product(ggml_context* c, const Backend& backend, ggml_tensor*
 }
 
 ggml_tensor* copy(ggml_context* c, const Backend& backend, ggml_tensor* x, ggml_tensor* to) {
-    if (backend.own_kernels()) return custom_inplace(c, "copy", to, {x}, compute_copy, nullptr);
+    if (backend.cuts().own_norms) return custom_inplace(c, "copy", to, {x}, compute_copy, nullptr);
     return ggml_cpy(c, x, to);
 }
 

@@ -34,8 +34,11 @@ void compute_product(ggml_tensor* out, int thread, int threads, void* user) {
     p.blocks = matrix->ne[0] / kBlock;
     p.rows = p.stride = out->ne[0];
     p.columns = out->ne[1];
+    const auto& kernels = *static_cast<const StripKernels*>(user);
+    p.read_ahead = kernels.read_ahead;
+    p.one_pass = kernels.one_pass;
     const auto [first, last] = share(strip_count(p.rows), thread, threads);
-    static_cast<const StripKernels*>(user)->multiply(p, first, last);
+    kernels.multiply(p, first, last);
 }
 
 // The column in the type that the matrix' rows are multiplied with.
@@ -63,6 +66,16 @@ void compute_single(ggml_tensor* out, int thread, int threads, void*) {
     }
 }
 
+void compute_picked(ggml_tensor* out, int thread, int threads, void* user) {
+    const auto& ids = *static_cast<const std::vector<int32_t>*>(user);
+    const auto [first, last] = share(out->ne[1], thread, threads);
+    for (int64_t i = first; i < last; ++i) {
+        const float* from = column(out->src[0], i);
+        float* to = column(out, i);
+        for (const int32_t id : ids) *to++ = from[id];
+    }
+}
+
 }  // namespace
 
 ggml_tensor* matmul(ggml_context* c, const Backend& backend, ggml_tensor* matrix, ggml_tensor* x) {
@@ -87,6 +100,11 @@ ggml_tensor* single_product(ggml_context* c, ggml_tensor* matrix, ggml_tensor* x
     ggml_tensor* converted =
         custom(c, "quantise", GGML_TYPE_I8, bytes, 1, {x, matrix}, compute_converted, nullptr);
     return custom(c, "head", GGML_TYPE_F32, matrix->ne[1], 1, {matrix, converted}, compute_single, nullptr);
+}
+
+ggml_tensor* picked(ggml_context* c, ggml_tensor* x, const std::vector<int32_t>& ids) {
+    return custom(c, "pick", GGML_TYPE_F32, static_cast<int64_t>(ids.size()), x->ne[1], {x}, compute_picked,
+                  &ids);
 }
 
 }  // namespace hyt::ops

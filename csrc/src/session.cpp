@@ -48,7 +48,9 @@ ggml_type kv_type(const std::string& name) {
 }  // namespace
 
 Session::Session(const SessionConfig& config)
-    : config_(config), backend_(config.threads, config.own_kernels), workspace_(backend_) {
+    : config_(config),
+      backend_(config.threads, config.own_kernels ? config.cuts : plain_path(config.cuts)),
+      workspace_(backend_) {
     check_config();
     if (config.image_count > 0) {
         vision_file_ = std::make_unique<GgufFile>(config.vision, config.mapped_weights);
@@ -424,6 +426,7 @@ SessionInfo Session::info() {
     info.chunk_passes = decoder_->chunk_passes();
     info.threads = backend_.threads();
     info.backend = backend_.name();
+    info.cuts = backend_.cuts();
     return info;
 }
 

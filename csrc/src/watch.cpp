@@ -26,7 +26,7 @@ void Backend::compute_apart(ggml_cgraph* graph, const Around& around) {
         Call call{};
         if (call_of(node, call) && !call.kernel) continue;  // a view: no work
         around(node, [&] {
-            if (call.kernel && own_kernels_) {
+            if (call.kernel && cuts_.own_threads) {
                 nodes_.assign(1, node);
                 return team_.run(run_step, this, 1);
             }

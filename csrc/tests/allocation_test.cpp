@@ -71,7 +71,7 @@ int allocations_of(const Call& call) {
 }
 
 int allocations_of_a_graph() {
-    hyt::Backend backend(1, false);
+    hyt::Backend backend(1, hyt::plain_path({}));
     const hyt::Graph graph(8);
     graph.expand(ggml_scale(graph.context(), hyt::graph_input(graph, GGML_TYPE_F32, 1), 2.0f));
     hyt::Workspace workspace(backend);

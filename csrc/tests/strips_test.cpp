@@ -136,6 +136,13 @@ void check_case(const StripKernels& kernels, const Case& c) {
     part.out = split.data();
     for (int64_t strip = 0; strip < count; ++strip) kernels.multiply(part, strip, strip + 1);
     CHECK(split == out);
+    // Nor does it matter when weights are asked for, or in how many passes they are read.
+    for (const bool ahead : {false, true}) {
+        part.read_ahead = ahead;
+        part.one_pass = !ahead;
+        kernels.multiply(part, 0, count);
+        CHECK(split == out);
+    }
 }
 
 }  // namespace

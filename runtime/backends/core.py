@@ -28,9 +28,10 @@ class CoreBackend:
     """One session of the core with the policy of one bundle.
 
     threads: 0 takes all physical cores but one, at most 8; kv_type: f32 or f16, of keys and values; mapped: leave large
-    matrices in their files; own_kernels: False composes everything from ggml's operators (see `watch`). Raises
-    BundleError when the core cannot read the bundle's weights, MissingDependencyError when the core itself cannot be
-    loaded.
+    matrices in their files; own_kernels: False composes everything from ggml's operators (see `watch`); without:
+    speed-ups to leave out, by the names that the core gives them (docs/performance.md). Raises BundleError when the
+    core cannot read the bundle's weights, InputError for another name, MissingDependencyError when the core itself
+    cannot be loaded.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class CoreBackend:
         kv_type: str = "f32",
         mapped: bool = False,
         own_kernels: bool = True,
+        without: Sequence[str] = (),
     ) -> None:
         if not 0 <= threads <= MOST_THREADS:
             expected = f"0 (all physical cores but one) to {MOST_THREADS}"
@@ -53,6 +55,9 @@ class CoreBackend:
             raise MissingDependencyError(
                 "the C++ core hyt.runtime._core", received=str(problem), remedy="install hyt and llama-cpp-python again"
             ) from None
+        if unknown := [name for name in without if name not in _core.cuts()]:
+            expected = f"speed-ups of {', '.join(_core.cuts())}"
+            raise InputError("without", expected=expected, received=repr(unknown[0]))
         self.bundle = bundle
         contract = bundle.contract
         action = contract.action
@@ -78,6 +83,7 @@ class CoreBackend:
                 gate_units=contract.gate.units if contract.gate else 0,
                 kv_type=kv_type,
                 mapped_weights=mapped,
+                without=list(without),
             )
         except _core.CoreError as problem:
             raise BundleError(

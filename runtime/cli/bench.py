@@ -35,6 +35,13 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--instruction", help="default: the first that the bundle lists")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
     parser.add_argument("--profile", action="store_true", help="show the time of each operator in place of answers'")
+    parser.add_argument(
+        "--without",
+        type=_names,
+        default=(),
+        metavar="NAME[,NAME]",
+        help="leave speed-ups of the core out, to see what they buy; docs/performance.md lists them",
+    )
     schedule = parser.add_argument_group("the loop", "whether thinking beside the actions delays them")
     schedule.add_argument("--schedule", action="store_true", help="measure the loop in place of single answers")
     schedule.add_argument("--periods", type=int, default=2000, metavar="N", help="turns of the loop (default 2000)")
@@ -45,6 +52,10 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     add_loading_options(parser)
     add_realtime_options(parser)
     parser.set_defaults(run=run)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(text.split(","))
 
 
 def run(options: argparse.Namespace) -> None:

@@ -55,4 +55,5 @@ def load_policy(options: argparse.Namespace) -> Policy:
         mapped=options.mapped,
         backend=options.backend,
         provider=options.provider,
+        without=getattr(options, "without", ()),
     )

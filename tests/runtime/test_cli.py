@@ -49,7 +49,7 @@ def test_what_the_onnx_backend_has_not_is_exit_code_5(
 ) -> None:
     assert failed(capsys, "bench", str(tiny_bundle), "--backend", "onnx", *option) == (
         5,
-        "hyt-run: backend 'onnx'; expected keys and values in f32 and weights that are copied; "
+        "hyt-run: backend 'onnx'; expected keys and values in f32, weights that are copied and nothing left out; "
         f"received {received}; take the backend 'core', or leave it out",
     )
 

@@ -8,9 +8,11 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "hyt/cuts.h"
 #include "hyt/strips.h"
 #include "hyt/team.h"
 
@@ -27,14 +29,14 @@ using Watcher = std::function<void(const std::string& matrix, const ggml_tensor*
 class Backend {
   public:
     // The CPU with `threads` threads (0: all physical cores but one, at most 8), kept for the life of the
-    // backend. `own_kernels` false composes everything from ggml's operators, as another device would.
-    Backend(int threads, bool own_kernels);
+    // backend. Where a cut is left out, graphs are composed from ggml's operators, as another device would.
+    Backend(int threads, const Cuts& cuts);
 
     int threads() const { return threads_; }
-    bool own_kernels() const { return own_kernels_; }
-    // Our kernels for INT4 matrices; null without own kernels, and on a CPU that has no instructions for
+    const Cuts& cuts() const { return cuts_; }
+    // Our kernels for INT4 matrices; null where they are left out, and on a CPU that has no instructions for
     // them.
-    const StripKernels* strips() const { return strips_; }
+    const StripKernels* strips() const { return strips_ ? &*strips_ : nullptr; }
     // The device, and the instruction set of our INT4 kernels or that there are none.
     std::string name() const;
     ggml_backend_buffer_type_t buffer_type() const {
@@ -69,8 +71,8 @@ class Backend {
     static void run_step(void* self, size_t index, int thread, int threads);
 
     int threads_;
-    bool own_kernels_;
-    const StripKernels* strips_;
+    Cuts cuts_;
+    std::optional<StripKernels> strips_;
     Team team_;
     bool shared_with_ggml_ = false;    // some graph was ggml's to run, on several threads
     std::vector<ggml_tensor*> nodes_;  // of the graph that runs on our threads

@@ -99,7 +99,7 @@ class Decoder {
     std::unique_ptr<Prefill> build_prefill(int64_t length);
     std::unique_ptr<Step> build_step(Slot slot, Head head);
     std::unique_ptr<Chunk> build_chunk(Slot slot);
-    bool has(Head head) const { return head == Head::vocabulary || weights_.action_head; }
+    bool has(Head head) const { return head == Head::vocabulary || !shape_.action_ids.empty(); }
     void check_fed(int32_t token, int64_t last) const;
     size_t node_count() const;
     ggml_tensor* visible_input(const Graph& graph, int64_t queries) const;
@@ -110,6 +110,7 @@ class Decoder {
                         ggml_tensor* positions) const;
     ggml_tensor* finish_layer(const Graph& graph, const DecoderLayer& layer, ggml_tensor* x,
                               ggml_tensor* attended) const;
+    ggml_tensor* logits(const Graph& graph, Head head, ggml_tensor* state) const;
     void store(const Graph& graph, int64_t layer, const Projections& p, ggml_tensor* cells) const;
     ggml_tensor* attend_slot(const Graph& graph, Slot slot, int64_t layer, ggml_tensor* query,
                              ggml_tensor* visible) const;

@@ -3,6 +3,9 @@
 
 #include <ggml.h>
 
+#include <cstdint>
+#include <vector>
+
 #include "hyt/strips.h"
 
 namespace hyt {
@@ -22,6 +25,9 @@ ggml_tensor* product(ggml_context* c, const StripKernels& kernels, ggml_tensor* 
 
 // matrix (columns, rows) of any weight type, in plain layout, times x (columns) float32 -> (rows).
 ggml_tensor* single_product(ggml_context* c, ggml_tensor* matrix, ggml_tensor* x);
+
+// Rows `ids` of x (rows, n) float32 -> (ids, n); `ids` outlives the graph.
+ggml_tensor* picked(ggml_context* c, ggml_tensor* x, const std::vector<int32_t>& ids);
 
 }  // namespace ops
 }  // namespace hyt

@@ -39,6 +39,7 @@ struct SessionConfig {
     int64_t vocab_size = 0;       // ids at and beyond it are padding; 0: the embedding's rows
     std::string kv_type = "f32";  // or "f16"
     bool own_kernels = true;      // false: ggml's operators only
+    Cuts cuts;                    // what makes it fast
     std::string head;             // path of head.gguf; read for a continuous policy or a gate
     int64_t action_steps = 0, action_dimensions = 0;  // of a continuous chunk; 0: action tokens
     int64_t gate_units = 0;                           // hidden units of the gate; 0: no gate
@@ -78,6 +79,7 @@ struct SessionInfo {
     int64_t action_passes, vocabulary_passes, chunk_passes;
     int threads;
     std::string backend;
+    Cuts cuts;
 };
 
 // One uint8 RGB image (height, width, 3), rows contiguous.

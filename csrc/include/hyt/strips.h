@@ -54,14 +54,15 @@ void pack_strips(const uint8_t* q4_0, int64_t columns, int64_t first, int64_t ro
 
 // What a product reads and writes.
 struct StripProduct {
-    const uint8_t* weights;      // strips
-    const uint8_t* activations;  // tiles
-    const float* bias;           // (rows), added to every column; null: none
-    float* out;                  // (rows, columns)
-    int64_t blocks;              // columns of the matrix / 32
-    int64_t rows;                // of the matrix
-    int64_t columns;             // of the activations
-    int64_t stride;              // floats from one column of `out` to the next
+    const uint8_t* weights;                   // strips
+    const uint8_t* activations;               // tiles
+    const float* bias;                        // (rows), added to every column; null: none
+    float* out;                               // (rows, columns)
+    int64_t blocks;                           // columns of the matrix / 32
+    int64_t rows;                             // of the matrix
+    int64_t columns;                          // of the activations
+    int64_t stride;                           // floats from one column of `out` to the next
+    bool read_ahead = true, one_pass = true;  // see Cuts
 };
 
 // One instruction set's kernels.
@@ -72,6 +73,7 @@ struct StripKernels {
     void (*quantize)(const float* values, int64_t blocks, int64_t width, int64_t at, uint8_t* to);
     // Rows of strips [first, last) of the product.
     void (*multiply)(const StripProduct& product, int64_t first, int64_t last);
+    bool read_ahead = true, one_pass = true;  // what products are told (see Cuts)
 };
 
 // The kernels that this build has and this CPU runs, the fastest first; empty when there are none.

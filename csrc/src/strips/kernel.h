@@ -122,7 +122,7 @@ void accumulate(const hyt::StripProduct& p, int64_t strip, int64_t first, int64_
     const uint8_t* first_number = p.weights + strip * strip_bytes;
     const uint8_t* first_scale = first_number + p.blocks * kStripRows * (kBlock / 2);
     const Strips strips{first_number + from * kStripRows * (kBlock / 2), first_scale + from * kStripRows * 2,
-                        strip_bytes, width == p.columns};
+                        strip_bytes, p.read_ahead && width == p.columns};
     const uint8_t* tile = p.activations + (first * p.blocks + from * width) * kColumnBytes;
     const int64_t row = strip * kStripRows, rows = std::min(kRows, p.rows - row);
     float* out = p.out + first * p.stride + row;
@@ -153,7 +153,7 @@ void accumulate_all(const hyt::StripProduct& p, int64_t strip, int64_t from, int
 template <typename Set>
 void multiply(const hyt::StripProduct& p, int64_t first, int64_t last) {
     // Columns of a single tile read every weight once: whole strips, in the order in which they lie.
-    const int64_t chunk = p.columns <= Set::kTile ? p.blocks : kChunkBlocks;
+    const int64_t chunk = p.one_pass && p.columns <= Set::kTile ? p.blocks : kChunkBlocks;
     const int64_t together = p.columns == 1 ? 1 : Set::kStrips;
     for (int64_t panel = first; panel < last; panel += kPanelStrips) {
         const int64_t panel_end = std::min(last, panel + kPanelStrips);
