@@ -123,7 +123,7 @@ PyThink think(Session& session, std::optional<double> until, std::optional<int64
     ThinkResult result;
     {
         const py::gil_scoped_release unlocked;
-        result = session.think(deadline, max_steps);
+        session.think(deadline, max_steps, result);
     }
     return {to_array(result.tokens), result.finished, to_dict(result.timings)};
 }

@@ -104,6 +104,10 @@ Session::Session(const SessionConfig& config)
     action_logits_.resize(config.action_token_ids.size());
     vocabulary_logits_.resize(static_cast<size_t>(params.vocabulary));
     thought_.tokens.reserve(static_cast<size_t>(config.max_thought_tokens));
+    for (Prefix* prefix : {&prefix_, &next_prefix_, &followed_prefix_}) {
+        prefix->ids.reserve(static_cast<size_t>(shape.max_prefix));
+        prefix->image_rows.reserve(static_cast<size_t>(shape.image_tokens));
+    }
 }
 
 void Session::load_action_head() {
@@ -159,19 +163,20 @@ void Session::check_images(const std::vector<ImageView>& images) const {
 
 void Session::encode(const std::vector<ImageView>& images) {
     if (!vision_) return;
-    std::vector<const uint8_t*> pixels;
-    for (const ImageView& image : images) pixels.push_back(image.pixels);
-    vision_->encode(pixels.data());
+    pixels_.clear();
+    for (const ImageView& image : images) pixels_.push_back(image.pixels);
+    vision_->encode(pixels_.data());
 }
 
-Session::Prefix Session::read_layout(const std::vector<int32_t>& layout) const {
-    Prefix prefix;
+void Session::read_layout(const std::vector<int32_t>& layout, Prefix& prefix) const {
+    prefix.ids.clear();
+    prefix.filled = false;
     const int64_t tokens = vision_ ? vision_->token_count() : 0;
     const int64_t tokens_per_image = vision_ ? tokens / config_.image_count : 0;
     prefix.image_rows.assign(static_cast<size_t>(tokens), -1);
     for (const int32_t entry : layout) {
         if (entry >= 0) {
-            check_ids({entry}, "layout: token id");
+            check_range("layout: token id", entry, 0, config_.vocab_size - 1);
             prefix.ids.push_back(entry);
             continue;
         }
@@ -189,7 +194,6 @@ Session::Prefix Session::read_layout(const std::vector<int32_t>& layout) const {
     }
     const int64_t text = static_cast<int64_t>(prefix.ids.size()) - tokens;
     check_range("layout: text tokens", text, tokens > 0 ? 0 : 1, config_.max_text_tokens);
-    return prefix;
 }
 
 void Session::fill(Prefix& prefix, Slot slot) {
@@ -209,11 +213,11 @@ void Session::observe(const std::vector<ImageView>& images, const std::vector<in
     const std::lock_guard lock(mutex_);
     const auto start = Clock::now();
     check_images(images);
-    Prefix prefix = read_layout(layout);
-    decoder_->prepare_prefill(static_cast<int64_t>(prefix.ids.size()));
+    read_layout(layout, next_prefix_);
+    decoder_->prepare_prefill(static_cast<int64_t>(next_prefix_.ids.size()));
     observed_ = false;
     encode(images);
-    prefix_ = std::move(prefix);
+    std::swap(prefix_, next_prefix_);
     observed_ = true;
     vision_seconds_ = seconds_since(start);
 }
@@ -308,7 +312,8 @@ void Session::think_step() {
     if (!thought_.finished) thought_.tokens.push_back(thought_next_);
 }
 
-ThinkResult Session::think(std::optional<Clock::time_point> until, std::optional<int64_t> max_steps) {
+void Session::think(std::optional<Clock::time_point> until, std::optional<int64_t> max_steps,
+                    ThinkResult& result) {
     const std::lock_guard lock(mutex_);
     if (!thought_open_) throw Error("session", "think_begin first", "no open thought");
     const auto start = Clock::now();
@@ -325,7 +330,7 @@ ThinkResult Session::think(std::optional<Clock::time_point> until, std::optional
     }
     const double decode = seconds_since(start);
     thought_.timings = {0, 0, decode, decode};
-    return thought_;
+    result = thought_;
 }
 
 void Session::act_after_thought(ActResult& result) {
@@ -361,16 +366,17 @@ void Session::follow(const std::vector<int32_t>& layout, int32_t tag, ActResult&
     const std::lock_guard lock(mutex_);
     check_tag(tag);
     if (!observed_) throw Error("session", "an observation first", "none");
-    Prefix prefix = read_layout(layout);
-    fill(prefix, Slot::scratch);
-    decide(Slot::scratch, tag, vision_seconds_, prefix.seconds, result);
+    read_layout(layout, followed_prefix_);
+    fill(followed_prefix_, Slot::scratch);
+    decide(Slot::scratch, tag, vision_seconds_, followed_prefix_.seconds, result);
 }
 
 std::vector<float> Session::logits(const std::vector<int32_t>& layout, const std::vector<ImageView>* images,
                                    const std::vector<int32_t>& tokens) {
     const std::lock_guard lock(mutex_);
     check_ids(tokens, "token id");
-    Prefix prefix = read_layout(layout);
+    Prefix prefix;
+    read_layout(layout, prefix);
     const auto count = static_cast<int64_t>(tokens.size());
     check_range("tokens", count, 1, decoder_->cache().cells() - static_cast<int64_t>(prefix.ids.size()));
     if (images) check_images(*images);

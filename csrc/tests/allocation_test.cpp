@@ -1,8 +1,8 @@
-// act allocates nothing after warm-up, in any thread: every allocation function of the process is counted.
-// Only graphs that ggml runs (without our kernels, or with operators of ggml's: a continuous action's head)
-// cost what ggml_graph_compute itself allocates: it makes and frees one empty context a call (in
-// ggml_cpu_init). What an empty graph costs is measured first, and such a graph may cost that much and
-// nothing more.
+// Nothing is allocated after warm-up, from an image's pixels to an action's tokens, while thinking neither,
+// in any thread: every allocation function of the process is counted. Only graphs that ggml runs (without our
+// kernels, or with operators of ggml's: a continuous action's head) cost what ggml_graph_compute itself
+// allocates: it makes and frees one empty context a call (in ggml_cpu_init). What an empty graph costs is
+// measured first, and such a graph may cost that much and nothing more.
 #include <atomic>
 #include <cstdlib>
 #include <filesystem>
@@ -80,15 +80,15 @@ int allocations_of_a_graph() {
     return allocations_of([&] { backend.compute(graph.nodes(), "test"); });
 }
 
-// What one prefill and the passes of one action may allocate.
+// What one vision pass, prefill or thought token and the passes of one action may allocate.
 struct Allowed {
-    int prefill, passes;
+    int graph, passes;
 };
 
 Allowed allowed(const hyt::SessionConfig& config, int per_graph) {
     // With several threads, a graph that is ggml's to run (a continuous action's) makes all of them ggml's.
-    const bool ours =
-        config.own_kernels && !hyt::strip_kernels().empty() && (config.threads == 1 || !config.continuous());
+    const bool ours = config.own_kernels && config.cuts.own_threads && !hyt::strip_kernels().empty() &&
+                      (config.threads == 1 || !config.continuous());
     const auto passes = config.continuous() ? 1 : static_cast<int>(config.action_tokens);
     return {ours ? 0 : per_graph, ours && !config.continuous() ? 0 : per_graph * passes};
 }
@@ -97,25 +97,37 @@ void check_session(const hyt::SessionConfig& config, const Allowed& allowed) {
     hyt::Session session(config);
     const hyt::test::Images images(7);
     const std::vector<hyt::ImageView> views = images.views();
-    const std::vector<int32_t> layout = hyt::test::layout(9);
+    const std::vector<int32_t> layout = hyt::test::layout(9), other = hyt::test::layout(12);
     hyt::ActResult result;
-    // The first act is the warm-up: ggml sizes its work buffer and its threads start.
+    hyt::ThinkResult thought;
+    const auto think = [&](std::optional<int64_t> steps) { session.think({}, steps, thought); };
+    const auto steps_so_far = [&] { return session.info().vocabulary_passes + session.info().action_passes; };
+    const auto check_thinking = [&](std::optional<int64_t> steps) {
+        const int64_t before = steps_so_far();
+        const int counted = allocations_of([&] { think(steps); });
+        CHECK(counted == static_cast<int>(steps_so_far() - before) * allowed.graph);
+    };
+    // The first of each is the warm-up: ggml sizes its work buffer, threads start, results get their memory.
     session.observe(views, layout);
     session.act(3, result);
-    for (int round = 0; round < 3; ++round) {
-        session.observe(views, layout);
-        CHECK(allocations_of([&] { session.act(3, result); }) == allowed.prefill + allowed.passes);
-        CHECK(allocations_of([&] { session.act(3, result); }) == allowed.passes);
-    }
-    CHECK(result.think_probability > 0.0f && result.think_probability < 1.0f);
-    // A thought in between changes nothing about that.
+    session.follow(other, 4, result);
     session.think_begin(2);
-    session.think({}, 3);
-    session.observe(views, layout);
-    CHECK(allocations_of([&] { session.act(3, result); }) == allowed.prefill + allowed.passes);
-    // Nor does the action behind the whole thought allocate.
-    session.think({}, {});
-    CHECK(allocations_of([&] { session.act_after_thought(result); }) == allowed.passes);
+    think({});
+    for (int round = 0; round < 3; ++round) {
+        CHECK(allocations_of([&] { session.observe(views, layout); }) == allowed.graph);
+        CHECK(allocations_of([&] { session.act(3, result); }) == allowed.graph + allowed.passes);
+        CHECK(result.think_probability > 0.0f && result.think_probability < 1.0f);
+        CHECK(allocations_of([&] { session.act(3, result); }) == allowed.passes);
+        CHECK(allocations_of([&] { session.follow(other, 4, result); }) == allowed.graph + allowed.passes);
+        // A thought, in pieces, with actions on another frame in between.
+        CHECK(allocations_of([&] { session.think_begin(2); }) == 0);
+        check_thinking(2);
+        session.observe(views, layout);
+        CHECK(allocations_of([&] { session.act(3, result); }) == allowed.graph + allowed.passes);
+        check_thinking({});
+        CHECK(thought.finished);
+        CHECK(allocations_of([&] { session.act_after_thought(result); }) == allowed.passes);
+    }
 }
 
 }  // namespace
@@ -129,12 +141,14 @@ int main() {
     if (!mkdtemp(directory)) return 1;
     for (hyt::SessionConfig config :
          {hyt::test::write_model(directory, true), hyt::test::write_continuous_model(directory, true)}) {
-        for (const bool own_kernels : {true, false}) {
-            for (const int threads : {1, 2}) {
-                config.threads = threads;
-                config.own_kernels = own_kernels;
-                check_session(config, allowed(config, per_graph));
-            }
+        for (const int threads : {1, 2}) {
+            config.threads = threads;
+            check_session(config, allowed(config, per_graph));
+            hyt::SessionConfig without = config;
+            without.cuts.own_threads = false;
+            check_session(without, allowed(without, per_graph));
+            without.own_kernels = false;
+            check_session(without, allowed(without, per_graph));
         }
     }
     std::filesystem::remove_all(directory);

@@ -32,10 +32,11 @@ bool loads(const hyt::SessionConfig& config) {
         // What loads must also compute.
         static const hyt::test::Images images(7);
         hyt::ActResult result;
+        hyt::ThinkResult thought;
         session.observe(images.views(), hyt::test::layout(3));
         session.act(3, result);
         session.think_begin(2);
-        session.think({}, 1);
+        session.think({}, 1, thought);
         return true;
     } catch (const hyt::Error& error) {
         const std::string line = error.what();

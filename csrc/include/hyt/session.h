@@ -6,8 +6,8 @@
 //
 // act and think share one prefill. An open thought has a cache slot of its own: act, follow and later
 // observations leave it as it is. Every choice is the largest logit (the lower index on a tie). After the
-// first act of a prefix length, act allocates nothing of its own (graphs that run in ggml do). A session may
-// be called from several threads; calls wait for each other.
+// first of its kind and prefix length no call allocates, from observe to the tokens (graphs that run in ggml
+// do). A session may be called from several threads; calls wait for each other.
 #pragma once
 
 #include <chrono>
@@ -102,9 +102,9 @@ class Session {
     void think_begin(int32_t tag);
 
     // Goes on thinking until the thought ends, `max_steps` tokens were decoded or another step would pass
-    // `until`.
-    ThinkResult think(std::optional<std::chrono::steady_clock::time_point> until,
-                      std::optional<int64_t> max_steps);
+    // `until`. A result that is used again keeps its memory.
+    void think(std::optional<std::chrono::steady_clock::time_point> until, std::optional<int64_t> max_steps,
+               ThinkResult& result);
 
     // The action behind the finished thought and its end token; may be called again.
     void act_after_thought(ActResult& result);
@@ -152,7 +152,7 @@ class Session {
     void check_tag(int32_t tag) const;
     void check_images(const std::vector<ImageView>& images) const;
     void encode(const std::vector<ImageView>& images);
-    Prefix read_layout(const std::vector<int32_t>& layout) const;
+    void read_layout(const std::vector<int32_t>& layout, Prefix& prefix) const;
     void fill(Prefix& prefix, Slot slot);
     void fill_observed();
     void load_action_head();
@@ -176,6 +176,8 @@ class Session {
 
     bool observed_ = false;
     Prefix prefix_;
+    Prefix next_prefix_, followed_prefix_;  // kept for their memory
+    std::vector<const uint8_t*> pixels_;    // likewise
     double vision_seconds_ = 0;
     bool acted_ = false;
     std::vector<float> act_state_;  // (hidden)
