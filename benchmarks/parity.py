@@ -1,6 +1,6 @@
 """Compare a bundle's tokens with PyTorch on recorded observations of the simulated arm.
 
-    python benchmarks/parity.py CHECKPOINT BUNDLE [--against BUNDLE] [--observations 1000]
+    python benchmarks/parity.py CHECKPOINT BUNDLE [--against BUNDLE] [--observations 1000] [--activations float32]
 
 The reference is transformers with the weights that the bundle holds (dequantised by gguf-py). act, think and follow are
 decoded by the core; the reference is then fed the same tokens and must make the same choice at every position where its
@@ -33,6 +33,7 @@ from hyt.export.parity import Parity, ask
 from hyt.export.parity import compare as laid_side_by_side
 from hyt.runtime.backends.core import CoreBackend
 from hyt.runtime.bundle import open_bundle
+from hyt.runtime.manifest import ACTIVATIONS
 from hyt.simulation import seeds
 from hyt.simulation.metaworld import MetaWorldArm
 from hyt.simulation.tasks import TASKS
@@ -103,12 +104,12 @@ def _parameter_name(source: str, parameters: dict[str, Any]) -> str:
 class Core:
     """A bundle's policy with its engine, so that tokens and logits come from the same weights."""
 
-    def __init__(self, bundle: Path, threads: int) -> None:
+    def __init__(self, bundle: Path, threads: int, activations: str | None = None) -> None:
         opened = open_bundle(bundle)
         self.contract = opened.contract
         if self.contract.action.kind != "tokens":
             raise hyt.InputError("parity", expected="a policy with action tokens", received="a continuous one")
-        self.backend = CoreBackend(opened, threads)
+        self.backend = CoreBackend(opened, threads, activations=activations)
         self.policy = hyt.Policy(opened, self.backend)
 
     def layout(self, text: str, observation: hyt.Observation) -> Ids:
@@ -182,15 +183,18 @@ def _count(
         tally.above_margin += bool(best - second > 2 * error)
 
 
-def parity(checkpoint: Path, bundle: Path, against: Path | None, observations: int, threads: int) -> dict[str, Any]:
+def parity(
+    checkpoint: Path, bundle: Path, against: Path | None, observations: int, threads: int, activations: str | None
+) -> dict[str, Any]:
     """The comparison as JSON values."""
     torch.set_num_threads(threads)
-    core = Core(bundle, threads)
+    core = Core(bundle, threads, activations)
     items = record(observations, core.policy.contract.instructions)
     tallies = compare(core, reference_model(checkpoint, bundle), items)
     result: dict[str, Any] = {
         "observations": len(items),
         "bundle": core.policy.bundle.manifest.quantization.requested,
+        "activations": activations or "int8",
         "modalities": {
             name: {
                 "positions": tally.positions,
@@ -217,8 +221,11 @@ def main() -> int:
     parser.add_argument("--against", type=Path)
     parser.add_argument("--observations", type=int, default=1000)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--activations", choices=ACTIVATIONS, help="of the bundle's products (default int8)")
     options = parser.parse_args()
-    result = parity(options.checkpoint, options.bundle, options.against, options.observations, options.threads)
+    result = parity(
+        options.checkpoint, options.bundle, options.against, options.observations, options.threads, options.activations
+    )
     print(json.dumps(result))
     return int(any(m["differing_above_margin"] for m in result["modalities"].values()))
 

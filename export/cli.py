@@ -29,6 +29,7 @@ from hyt.export.report import Report, megabytes
 from hyt.export.signing import SigningKey
 from hyt.export.statement import Statement
 from hyt.export.version import TOOL, tool_version
+from hyt.runtime.manifest import ACTIVATIONS
 
 USAGE = 2
 INTERRUPTED = 130
@@ -61,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 output_type=options.output_type,
                 head_quantization=options.head_quantization,
                 onnx=options.onnx_variant if options.onnx else None,
+                activations=options.activations,
                 calibration=_calibration(options),
                 closed_loop=options.closed_loop,
                 statement=Statement(options.unnorm_key, options.step_time, options.units),
@@ -125,6 +127,11 @@ def _parser() -> argparse.ArgumentParser:
         choices=VARIANTS,
         default="fused",
         help="fused: onnxruntime's own operators; qdq: standard ones and INT4 as Q/DQ, for TensorRT (default fused)",
+    )
+    parser.add_argument(
+        "--activations",
+        choices=ACTIVATIONS,
+        help="what the ONNX graphs multiply quantised weights with (default int8; hyt-run tells the core)",
     )
     parser.add_argument(
         "--calibration",

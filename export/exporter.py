@@ -34,7 +34,7 @@ from hyt.export.version import TOOL
 from hyt.runtime.bundle import describe_file
 from hyt.runtime.bundle_writer import check_target, scratch_directory, write_bundle, write_manifest
 from hyt.runtime.contract import Contract
-from hyt.runtime.manifest import REPORT_NAME, OnnxGraphs, Quantization, Shapes
+from hyt.runtime.manifest import ACTIVATIONS, REPORT_NAME, Activations, OnnxGraphs, Quantization, Shapes
 
 NOTHING_STATED = Statement()
 MIXED_BLOCK = 32
@@ -54,6 +54,7 @@ def export_bundle(
     closed_loop: Path | None = None,
     statement: Statement = NOTHING_STATED,
     onnx: str | None = None,
+    activations: Activations | None = None,
     force: bool = False,
     signing_key: SigningKey | None = None,
     threads: int = 0,
@@ -65,8 +66,8 @@ def export_bundle(
     the model has not is refused. A Budget in place of a quantization has each matrix' type chosen. calibration: round
     by what goes into the matrices, and compare with the float policy. closed_loop: a result of `hyt-train evaluate
     --json` about this very bundle, for its report. statement: what the checkpoint leaves open; onnx: one of VARIANTS,
-    to write ONNX graphs of the same weights too; signing_key: signs the manifest; threads: 0 takes the processors this
-    process may use.
+    to write ONNX graphs of the same weights too; activations: int8 (the default) or float32, what those graphs multiply
+    quantised weights with; signing_key: signs the manifest; threads: 0 takes the processors this process may use.
 
     Raises CheckpointError, OutputExistsError, DatasetError, BundleError when the written bundle does not act or agrees
     too little with the float policy, InputError for an unknown quantization, and MissingDependencyError without the
@@ -77,7 +78,7 @@ def export_bundle(
     request = Request(asked, embedding_type, output_type, head_quantization)
     target = Path(output)
     check_target(target, force=force)
-    write_graphs = _graph_writer(onnx)
+    write_graphs = _graph_writer(onnx, activations)
     _check_calibration(request, budget, calibration)
     block = MIXED_BLOCK if budget else block_size(asked)
     with open_draft(checkpoint_path, statement, block) as draft, ExitStack() as stack:
@@ -85,7 +86,7 @@ def export_bundle(
         choices, files = draft.choose(request), draft.files(request)
         method: Method = "plain" if calibration is None else calibration.method_for(asked)
         report = Report(
-            command=_command(request, budget, calibration, closed_loop, statement, onnx),
+            command=_command(request, budget, calibration, closed_loop, statement, onnx, activations),
             name=model.contract.name,
             family=model.family,
             quantization=asked,
@@ -135,9 +136,18 @@ def export_bundle(
     return report
 
 
-def _graph_writer(variant: str | None) -> GraphWriter | None:
+def _graph_writer(variant: str | None, activations: Activations | None) -> GraphWriter | None:
     """What writes the ONNX graphs of a bundle, found before any work; None where none are asked for."""
+    if activations is not None and activations not in ACTIVATIONS:
+        raise InputError("activations", expected=f"one of {', '.join(ACTIVATIONS)}", received=repr(activations))
     if variant is None:
+        if activations is not None:
+            raise InputError(
+                f"activations {activations}",
+                expected="ONNX graphs to compute with them",
+                received="none asked for",
+                remedy="export with --onnx; the core is told by hyt-run --activations",
+            )
         return None
     if variant not in VARIANTS:
         raise InputError("ONNX variant", expected=f"one of {', '.join(VARIANTS)}", received=repr(variant))
@@ -147,7 +157,7 @@ def _graph_writer(variant: str | None) -> GraphWriter | None:
         raise MissingDependencyError(
             "ONNX graphs", received=str(problem), remedy="install hyt with pip install 'hyt[onnx]'"
         ) from None
-    return partial(write_onnx, variant=variant)
+    return partial(write_onnx, variant=variant, activations=activations or "int8")
 
 
 def _command(
@@ -157,6 +167,7 @@ def _command(
     closed_loop: Path | None,
     statement: Statement,
     onnx: str | None,
+    activations: str | None,
 ) -> str:
     options = request.options() if budget is None else request.options() | budget.options()
     if budget is not None:
@@ -168,6 +179,8 @@ def _command(
     options |= statement.options()
     if onnx is not None:
         options |= {"--onnx": "", "--onnx-variant": onnx}
+    if activations is not None:
+        options["--activations"] = activations
     return f"{TOOL} CHECKPOINT -o NAME.hyt " + " ".join(
         f"{option} {value}".strip() for option, value in options.items()
     )

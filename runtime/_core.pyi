@@ -68,6 +68,7 @@ class Session:
         thought_end_id: int,
         vocab_size: int = 0,
         kv_type: str = "f32",
+        activations: str = "int8",
         own_kernels: bool = True,
         head: str = "",
         action_steps: int = 0,
@@ -79,8 +80,9 @@ class Session:
         """Load the files. `threads` 0: all physical cores but one, at most 8; `vocab_size` 0: the embedding's rows.
 
         A continuous policy has `action_steps` and `action_dimensions`, the file `head`, and no action tokens; one with
-        a gate has `gate_units` and the file `head`. `kv_type` is f32 or f16. With `mapped_weights` large matrices stay
-        in their files, which must not change meanwhile. `without` names speed-ups of cuts() to leave out.
+        a gate has `gate_units` and the file `head`. `kv_type` is f32 or f16; `activations`, what quantised weights are
+        multiplied with, int8 or float32. With `mapped_weights` large matrices stay in their files, which must not
+        change meanwhile. `without` names speed-ups of cuts() to leave out.
         """
 
     def observe(self, images: list[NDArray[np.uint8]], layout: NDArray[np.int32]) -> None:

@@ -11,7 +11,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
@@ -19,7 +19,7 @@ from hyt.errors import BundleError
 from hyt.runtime.contract import Contract, Finite, Name, first_problem
 
 SCHEMA_MAJOR = 1
-SCHEMA_MINOR = 2
+SCHEMA_MINOR = 3
 MANIFEST_NAME = "manifest.json"
 SEAL_NAME = "manifest.sha256"
 SIGNATURE_NAME = "manifest.sig"
@@ -36,6 +36,8 @@ REQUIRED_FILES = (LANGUAGE_NAME, VISION_NAME, TOKENIZER_NAME)
 Count = Annotated[int, Field(ge=1, lt=2**31)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Line = Annotated[str, Field(min_length=1, max_length=512)]
+Activations = Literal["int8", "float32"]
+ACTIVATIONS: tuple[str, ...] = get_args(Activations)
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 # One or more plain path parts: no absolute path, no "..", no hidden file, nothing a shell or Windows reads otherwise.
@@ -194,6 +196,7 @@ class OnnxGraphs(_Part):
     in_place:  an output may be the very memory of its input
     by_cell:   the state is a cache of `cells` positions, of which those behind the last one fed are never read; without
                it a state is as a whole what a call leaves (a recurrent policy)
+    activations: what quantised weights are multiplied with
     """
 
     variant: Name
@@ -201,6 +204,7 @@ class OnnxGraphs(_Part):
     cells: Count
     in_place: bool = False
     by_cell: bool = True
+    activations: Activations = "int8"
 
 
 class FileEntry(_Part):

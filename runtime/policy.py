@@ -281,6 +281,7 @@ def load(
     mapped: bool = False,
     backend: str = "core",
     provider: str | None = None,
+    activations: str | None = None,
     without: Sequence[str] = (),
     warm_up: bool = True,
 ) -> Policy:
@@ -291,7 +292,9 @@ def load(
     matrices stay in the bundle's files, which the system reads and drops as memory allows; slower, and the files must
     not change as long as the policy is used. backend: "core", ours in C++, or "onnx", onnxruntime over the bundle's
     ONNX graphs on a provider (cpu, which is the default, cuda or tensorrt); kv_type, mapped and without are the core's
-    alone. without: speed-ups to leave out, to measure what each buys (docs/performance.md lists them).
+    alone. activations: what quantised weights are multiplied with, "int8" (in blocks, the core's default) or "float32",
+    exact and slower; of ONNX graphs the export decides (hyt-export --activations). without: speed-ups to leave out, to
+    measure what each buys (docs/performance.md lists them).
     warm_up: answer once in every modality that the policy has, so that the first answer takes as long as any other.
 
     Raises BundleError when the bundle is missing, damaged, changed since its export, of another schema, not signed as
@@ -306,7 +309,8 @@ def load(
         if provider is not None:
             raise InputError("provider", expected="none but with backend 'onnx'", received=repr(provider))
         bundle = open_bundle(path, require_signature=require_signature)
-        policy = Policy(bundle, CoreBackend(bundle, threads, kv_type=kv_type, mapped=mapped, without=without))
+        core = CoreBackend(bundle, threads, kv_type=kv_type, mapped=mapped, activations=activations, without=without)
+        policy = Policy(bundle, core)
     else:
         from hyt.runtime.backends.onnx import OnnxBackend
 
@@ -319,7 +323,7 @@ def load(
                 remedy="take the backend 'core', or leave it out",
             )
         bundle = open_bundle(path, require_signature=require_signature)
-        policy = Policy(bundle, OnnxBackend(bundle, threads, provider or "cpu"))
+        policy = Policy(bundle, OnnxBackend(bundle, threads, provider or "cpu", activations=activations))
     if warm_up:
         policy.warm_up()
     return policy

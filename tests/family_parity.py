@@ -27,22 +27,31 @@ def random_images(bundle: Bundle, seed: int) -> dict[str, NDArray[np.uint8]]:
 
 
 def core_logits(
-    bundle: Bundle, images: list[NDArray[np.uint8]], layout: NDArray[np.int32], tokens: list[int], own: bool = True
+    bundle: Bundle,
+    images: list[NDArray[np.uint8]],
+    layout: NDArray[np.int32],
+    tokens: list[int],
+    own: bool = True,
+    activations: str | None = None,
 ) -> NDArray[np.float32]:
     """Teacher-forced logits of the core."""
     session = _core.Session(
         str(bundle.language), str(bundle.vision), threads=1, image_count=len(images), max_text_tokens=len(layout),
         max_thought_tokens=0, action_tokens=len(tokens), action_token_ids=[0], thought_suppressed_ids=[],
-        thought_end_id=0, own_kernels=own,
+        thought_end_id=0, own_kernels=own, activations=activations or "int8",
     )  # fmt: skip
     return session.logits(layout, images, np.array(tokens, np.int32))
 
 
 def onnx_logits(
-    bundle: Bundle, images: list[NDArray[np.uint8]], layout: NDArray[np.int32], tokens: list[int]
+    bundle: Bundle,
+    images: list[NDArray[np.uint8]],
+    layout: NDArray[np.int32],
+    tokens: list[int],
+    activations: str | None = None,
 ) -> NDArray[np.float32]:
     """The same of onnxruntime over the bundle's ONNX graphs."""
-    backend = OnnxBackend(bundle, threads=1)
+    backend = OnnxBackend(bundle, threads=1, activations=activations)
     backend.observe(images, layout)
     return backend.logits(layout, np.array(tokens, np.int32))
 
@@ -50,12 +59,19 @@ def onnx_logits(
 LOGITS = {"core": core_logits, "onnx": onnx_logits}
 
 
-def check_bundle(case: Case, path: Path, instruction: str, bound: float = F32_BOUND, backend: str = "core") -> int:
+def check_bundle(
+    case: Case,
+    path: Path,
+    instruction: str,
+    bound: float = F32_BOUND,
+    backend: str = "core",
+    activations: str | None = None,
+) -> int:
     """Hold a bundle to its reference: logits within `bound`, and every clear action token; how many were clear."""
     bundle = open_bundle(path)
     contract = bundle.contract
     clear = 0
-    with hyt.load(path, threads=1, backend=backend) as policy:
+    with hyt.load(path, threads=1, backend=backend, activations=activations) as policy:
         policy.reset(instruction=instruction)
         for seed in range(2):
             images = random_images(bundle, seed)
@@ -65,7 +81,7 @@ def check_bundle(case: Case, path: Path, instruction: str, bound: float = F32_BO
             layout = policy.prompt.layout(policy.prompt.encode(instruction), np.array(state, np.float32))
             fed = [contract.modalities.act, *chunk.tokens.tolist()[:-1]]
             expected = case.logits(order, layout.tolist(), fed)
-            error = np.abs(LOGITS[backend](bundle, order, layout, fed) - expected).max()
+            error = np.abs(LOGITS[backend](bundle, order, layout, fed, activations=activations) - expected).max()
             assert error < bound * np.abs(expected).max()
             ids = list(contract.action.token_ids)
             for token, row in zip(chunk.tokens.tolist(), expected[:, ids], strict=True):

@@ -24,8 +24,8 @@ int checked_threads(int threads) {
                        : std::clamp(physical_cores() - kCoresLeftByDefault, 1, kMostThreadsByDefault);
 }
 
-std::optional<StripKernels> chosen_kernels(const Cuts& cuts) {
-    if (!cuts.strips || strip_kernels().empty()) return {};
+std::optional<StripKernels> chosen_kernels(const Cuts& cuts, Activations activations) {
+    if (!cuts.strips || activations == Activations::float32 || strip_kernels().empty()) return {};
     StripKernels chosen = strip_kernels().front();
     chosen.read_ahead = cuts.read_ahead;
     chosen.one_pass = cuts.one_pass;
@@ -34,10 +34,11 @@ std::optional<StripKernels> chosen_kernels(const Cuts& cuts) {
 
 }  // namespace
 
-Backend::Backend(int threads, const Cuts& cuts)
+Backend::Backend(int threads, const Cuts& cuts, Activations activations)
     : threads_(checked_threads(threads)),
       cuts_(cuts),
-      strips_(chosen_kernels(cuts)),
+      activations_(activations),
+      strips_(chosen_kernels(cuts, activations)),
       team_(cuts.own_threads ? threads_ : 1) {
     ggml_threadpool_params params = ggml_threadpool_params_default(threads_);
     pool_.reset(ggml_threadpool_new(&params));
@@ -55,6 +56,7 @@ Backend::Backend(int threads, const Cuts& cuts)
 }
 
 ggml_backend_buffer_type_t Backend::matrix_buffer_type(const ggml_tensor* matrix) const {
+    if (activations_ == Activations::float32) return buffer_type();
     const ggml_init_params params{4 * ggml_tensor_overhead(), nullptr, true};
     const ggml_context_ptr context(ggml_init(params));
     ggml_tensor* weight = ggml_new_tensor_2d(context.get(), matrix->type, matrix->ne[0], matrix->ne[1]);
@@ -71,6 +73,7 @@ ggml_backend_buffer_type_t Backend::matrix_buffer_type(const ggml_tensor* matrix
 
 std::string Backend::name() const {
     const std::string device = ggml_backend_name(backend_.get());
+    if (activations_ == Activations::float32) return device + ", float32 activations";
     if (!cuts_.strips) return device;
     return device + (strips_ ? std::string(", INT4 by ") + strips_->name : ", INT4 by ggml");
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "hyt/backend.h"
+#include "hyt/exact_product.h"
 #include "hyt/weights.h"
 #include "ops.h"
 
@@ -79,6 +80,8 @@ void compute_picked(ggml_tensor* out, int thread, int threads, void* user) {
 }  // namespace
 
 ggml_tensor* matmul(ggml_context* c, const Backend& backend, ggml_tensor* matrix, ggml_tensor* x) {
+    if (backend.activations() == Activations::float32 && matrix->type != GGML_TYPE_F32)
+        return exact_product(c, matrix, x);
     if (!in_strips(matrix)) return ggml_mul_mat(c, matrix, x);
     return product(c, *backend.strips(), matrix, quantised(c, *backend.strips(), x));
 }

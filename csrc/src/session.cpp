@@ -45,11 +45,18 @@ ggml_type kv_type(const std::string& name) {
     throw Error("kv_type", "f32 or f16", "'" + name + "'");
 }
 
+Activations activations(const std::string& name) {
+    if (name == "int8") return Activations::int8;
+    if (name == "float32") return Activations::float32;
+    throw Error("activations", "int8 or float32", "'" + name + "'");
+}
+
 }  // namespace
 
 Session::Session(const SessionConfig& config)
     : config_(config),
-      backend_(config.threads, config.own_kernels ? config.cuts : plain_path(config.cuts)),
+      backend_(config.threads, config.own_kernels ? config.cuts : plain_path(config.cuts),
+               activations(config.activations)),
       workspace_(backend_) {
     check_config();
     if (config.image_count > 0) {

@@ -3,6 +3,7 @@
 
 #include "hyt/backend.h"
 #include "hyt/error.h"
+#include "hyt/exact_product.h"
 #include "hyt/weights.h"
 #include "ops.h"
 
@@ -40,7 +41,7 @@ void Backend::compute_apart(ggml_cgraph* graph, const Around& around) {
 
 void Backend::compute_watched(ggml_cgraph* graph) {
     compute_apart(graph, [&](const ggml_tensor* node, const std::function<void()>& run) {
-        if (node->op == GGML_OP_MUL_MAT && is_weight(node->src[0])) {
+        if ((node->op == GGML_OP_MUL_MAT || ops::is_exact_product(node)) && is_weight(node->src[0])) {
             const ggml_tensor* input = node->src[1];
             if (input->type != GGML_TYPE_F32 || !ggml_is_contiguous(input)) {
                 throw Error(std::string("input of ") + node->src[0]->name, "contiguous float32",

@@ -15,7 +15,7 @@ from hyt.export.onnx.gguf_tensors import BLOCK
 from hyt.export.onnx.graph import BOOL, CONTRIB, FLOAT, INT32, INT64, Graph
 from hyt.export.onnx.layers import Attention, Layers, rotary_tables
 
-ACCURACY_LEVEL = 4  # int8 activations: without it INT4 is slower than float32 on a CPU
+ACCURACY_LEVELS = {"int8": 4, "float32": 1}  # of activations, as MatMulNBits numbers them
 
 
 class Fused(Layers):
@@ -30,7 +30,7 @@ class Fused(Layers):
             return self.graph.op("FusedMatMul", x, self.float_weight(names, columns, chosen), domain=CONTRIB, transB=1)
         return self.graph.op(
             "MatMulNBits", x, *self.block_weight(names, chosen), domain=CONTRIB, K=columns,
-            N=self._rows(names, chosen), bits=bits, block_size=BLOCK, accuracy_level=ACCURACY_LEVEL,
+            N=self._rows(names, chosen), bits=bits, block_size=BLOCK, accuracy_level=ACCURACY_LEVELS[self.activations],
         )  # fmt: skip
 
     def embedding(self, ids: str, name: str) -> str:
@@ -87,7 +87,7 @@ class Fused(Layers):
         """Every query sees all `total` cells; the queries of a head of keys stand side by side."""
         a = self.attention
         g = Graph(f"full.{layer}", f"full.{layer}.")
-        inside = Fused(g, self.tensors, self.weights)
+        inside = Fused(g, self.tensors, self.weights, self.activations)
         end = g.reshape(g.op("Cast", "total", to=INT64), [1])
         zero, axis = g.constant([0], np.int64), g.constant([2], np.int64)
         keys, values = (g.op("Slice", name, zero, end, axis) for name in present)

@@ -46,8 +46,9 @@ class Layers(ABC):
 
     in_place: ClassVar[bool]
 
-    def __init__(self, graph: Graph, tensors: GgufTensors, weights: WeightFile) -> None:
-        self.graph, self.tensors, self.weights = graph, tensors, weights
+    def __init__(self, graph: Graph, tensors: GgufTensors, weights: WeightFile, activations: str = "int8") -> None:
+        """activations: what quantised weights are multiplied with, where the operators can say it."""
+        self.graph, self.tensors, self.weights, self.activations = graph, tensors, weights, activations
 
     @abstractmethod
     def product(self, x: str, names: Sequence[str], columns: int, chosen: Sequence[int] | None = None) -> str:

@@ -20,6 +20,7 @@ from hyt.runtime.manifest import (
     ONNX_NAMES,
     ONNX_WEIGHTS,
     VISION_NAME,
+    Activations,
     OnnxGraphs,
     Shapes,
     answer_positions,
@@ -30,7 +31,12 @@ _LAYERS: dict[str, type[Layers]] = {"fused": Fused, "qdq": Plain}
 
 
 def write_onnx(
-    directory: Path, shapes: Shapes, contract: Contract, image_tokens: dict[str, int], variant: str
+    directory: Path,
+    shapes: Shapes,
+    contract: Contract,
+    image_tokens: dict[str, int],
+    variant: str,
+    activations: Activations = "int8",
 ) -> tuple[OnnxGraphs, list[str]]:
     """Write the graphs of the bundle in `directory`, whose GGUF files are there; what the manifest says of them, notes.
 
@@ -52,7 +58,7 @@ def write_onnx(
     with WeightFile(directory / ONNX_WEIGHTS) as weights:
 
         def layers(part: str, tensors: GgufTensors) -> Layers:
-            return kind(Graph(part), tensors, weights)
+            return kind(Graph(part), tensors, weights, activations)
 
         graphs = {
             "vision": layers("vision", vision),
@@ -70,4 +76,5 @@ def write_onnx(
     state = {f"past.{i}.{part}": f"present.{i}.{part}" for i in range(shapes.text.layers) for part in ("key", "value")}
     rounded = Counter(tensors.rounded(name) for tensors in (language, vision) for name in tensors)
     notes = [f"onnx: {count} tensors are rounded from {change}" for change, count in sorted(rounded.items()) if change]
-    return OnnxGraphs(variant=variant, state=state, cells=cells, in_place=kind.in_place), notes
+    graphs_told = OnnxGraphs(variant=variant, state=state, cells=cells, in_place=kind.in_place, activations=activations)
+    return graphs_told, notes

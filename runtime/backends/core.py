@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hyt.errors import BundleError, HytError, InputError, MissingDependencyError, PolicyError
 from hyt.runtime.backends.base import Answer, Decoded, Regressed, Seconds, Written
 from hyt.runtime.bundle import Bundle
+from hyt.runtime.manifest import ACTIVATIONS
 
 if TYPE_CHECKING:
     from hyt.runtime import _core
@@ -28,10 +29,10 @@ class CoreBackend:
     """One session of the core with the policy of one bundle.
 
     threads: 0 takes all physical cores but one, at most 8; kv_type: f32 or f16, of keys and values; mapped: leave large
-    matrices in their files; own_kernels: False composes everything from ggml's operators (see `watch`); without:
-    speed-ups to leave out, by the names that the core gives them (docs/performance.md). Raises BundleError when the
-    core cannot read the bundle's weights, InputError for another name, MissingDependencyError when the core itself
-    cannot be loaded.
+    matrices in their files; activations: int8 (also None) or float32, what quantised weights are multiplied with;
+    own_kernels: False composes everything from ggml's operators (see `watch`); without: speed-ups to leave out, by the
+    names that the core gives them (docs/performance.md). Raises BundleError when the core cannot read the bundle's
+    weights, InputError for another name, MissingDependencyError when the core itself cannot be loaded.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class CoreBackend:
         *,
         kv_type: str = "f32",
         mapped: bool = False,
+        activations: str | None = None,
         own_kernels: bool = True,
         without: Sequence[str] = (),
     ) -> None:
@@ -49,6 +51,8 @@ class CoreBackend:
             raise InputError("threads", expected=expected, received=str(threads))
         if kv_type not in KV_TYPES:
             raise InputError("kv type", expected=f"one of {', '.join(KV_TYPES)}", received=repr(kv_type))
+        if activations not in (None, *ACTIVATIONS):
+            raise InputError("activations", expected=f"one of {', '.join(ACTIVATIONS)}", received=repr(activations))
         try:
             from hyt.runtime import _core
         except ImportError as problem:  # not built, or without the ggml libraries of llama-cpp-python
@@ -82,6 +86,7 @@ class CoreBackend:
                 action_dimensions=len(action.dimensions) if continuous else 0,
                 gate_units=contract.gate.units if contract.gate else 0,
                 kv_type=kv_type,
+                activations=activations or ACTIVATIONS[0],
                 mapped_weights=mapped,
                 without=list(without),
             )

@@ -49,14 +49,17 @@ class _OpenThought:
 class OnnxBackend:
     """The ONNX graphs of one bundle in onnxruntime.
 
-    threads: 0 takes all physical cores but one, at most 8; provider: cpu, cuda or tensorrt. Raises BundleError for a
-    bundle without ONNX graphs or with damaged ones, InputError for a provider that is not there, MissingDependencyError
-    without onnxruntime.
+    threads: 0 takes all physical cores but one, at most 8; provider: cpu, cuda or tensorrt; activations: int8 or
+    float32, None for whichever the graphs were exported with. Raises BundleError for a bundle without ONNX graphs or
+    with damaged ones, InputError for a provider that is not there or other activations, MissingDependencyError without
+    onnxruntime.
     """
 
-    def __init__(self, bundle: Bundle, threads: int = 0, provider: str = "cpu") -> None:
+    def __init__(
+        self, bundle: Bundle, threads: int = 0, provider: str = "cpu", *, activations: str | None = None
+    ) -> None:
         graphs, contract = bundle.manifest.onnx, bundle.contract
-        sessions = Sessions(provider, threads)
+        sessions = Sessions(provider, threads, graphs.activations if graphs else "int8")
         if graphs is None:
             raise BundleError(
                 str(bundle.path),
@@ -70,6 +73,13 @@ class OnnxBackend:
                 expected="graphs of standard operators: GroupQueryAttention of float32 is for the CPU alone",
                 received="the variant fused",
                 remedy="export with --onnx-variant qdq",
+            )
+        if activations not in (None, graphs.activations):
+            raise InputError(
+                "activations",
+                expected=f"{graphs.activations}, which the ONNX graphs were exported with",
+                received=repr(activations),
+                remedy="export with hyt-export --onnx --activations",
             )
         self._contract, self._sessions = contract, sessions
         action = contract.action

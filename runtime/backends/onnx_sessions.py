@@ -42,10 +42,11 @@ class Opened:
 class Sessions:
     """onnxruntime with one provider and number of threads; raises InputError for a provider that is not there.
 
-    threads: 0 takes all physical cores but one, at most 8. Raises MissingDependencyError without onnxruntime.
+    threads: 0 takes all physical cores but one, at most 8. activations: what INT4 as Q/DQ is multiplied with. Raises
+    MissingDependencyError without onnxruntime.
     """
 
-    def __init__(self, provider: str = "cpu", threads: int = 0) -> None:
+    def __init__(self, provider: str = "cpu", threads: int = 0, activations: str = "int8") -> None:
         if provider not in PROVIDERS:
             raise InputError("provider", expected=f"one of {', '.join(PROVIDERS)}", received=repr(provider))
         if not 0 <= threads <= MOST_THREADS:
@@ -53,6 +54,7 @@ class Sessions:
             raise InputError("threads", expected=expected, received=str(threads))
         self._ort = import_onnxruntime()
         self.provider = provider
+        self._accuracy_level = {"int8": "4", "float32": "1"}[activations]
         self.threads = threads or min(max(1, physical_cores() - 1), _USUAL_THREADS)
         there = self._ort.get_available_providers()
         if PROVIDERS[provider][0] not in there:
@@ -102,8 +104,8 @@ class Sessions:
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
         options.log_severity_level = 4  # what is wrong is raised, in one line
-        # INT4 as Q/DQ is computed as MatMulNBits, in int8 too.
-        options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", "4")
+        # INT4 as Q/DQ is computed as MatMulNBits; in the other graphs that names its level itself.
+        options.add_session_config_entry("session.qdq_matmulnbits_accuracy_level", self._accuracy_level)
         try:
             session = self._ort.InferenceSession(
                 str(path), options, providers=list(PROVIDERS[self.provider]), enable_fallback=0

@@ -24,7 +24,14 @@ def run(options: Namespace) -> None:
     if options.backend != "core":
         raise InputError("--profile", expected="the backend core", received=options.backend)
     bundle = open_bundle(options.bundle, require_signature=options.require_signature)
-    backend = CoreBackend(bundle, options.threads, kv_type=options.kv, mapped=options.mapped, without=options.without)
+    backend = CoreBackend(
+        bundle,
+        options.threads,
+        kv_type=options.kv,
+        mapped=options.mapped,
+        activations=options.activations,
+        without=options.without,
+    )
     with Policy(bundle, backend) as policy:
         instruction = options.instruction or next(iter(policy.contract.instructions), None)
         if instruction is None:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from hyt.runtime.backends.core import KV_TYPES
+from hyt.runtime.manifest import ACTIVATIONS
 from hyt.runtime.policy import BACKENDS, Policy, load
 
 
@@ -26,6 +27,11 @@ def add_loading_options(parser: argparse.ArgumentParser) -> None:
         choices=KV_TYPES,
         default=KV_TYPES[0],
         help="type of keys and values; f16 takes half the memory (backend core)",
+    )
+    parser.add_argument(
+        "--activations",
+        choices=ACTIVATIONS,
+        help="what quantised weights are multiplied with (default int8; float32 is exact and slower)",
     )
     parser.add_argument(
         "--mapped",
@@ -55,5 +61,6 @@ def load_policy(options: argparse.Namespace) -> Policy:
         mapped=options.mapped,
         backend=options.backend,
         provider=options.provider,
+        activations=options.activations,
         without=getattr(options, "without", ()),
     )

@@ -18,6 +18,7 @@ F32_BOUND = 1e-3  # what the contract between the two implementations asks for
 F32_MEASURED_BOUND = 2e-5  # what float32 rounding explains here (measured: 1e-6)
 GELU_TABLE_BOUND = 2e-3  # ggml's own GELU reads a float16 table (measured: 3e-4)
 F16_CACHE_BOUND = 5e-3  # keys and values rounded to float16
+IMPORTANT = ("iq2_xxs", "iq2_xs", "iq1_s")  # types that ggml rounds by importance alone
 INT8_ACTIVATIONS_BOUND = 0.06  # ggml multiplies quantised weights with activations rounded to 8 bits
 
 Open = Callable[..., Opened]
@@ -83,6 +84,15 @@ def test_quantised_logits_are_those_of_the_dequantised_weights(open_case: Open, 
     session = opened.session()
     errors = [logit_error(opened, session, seed, 9) for seed in range(3)]
     assert 0 < max(errors) < INT8_ACTIVATIONS_BOUND
+
+
+@pytest.mark.parametrize("quantize", [name for name in _core.quantization_types() if name not in ("f32", *IMPORTANT)])
+def test_with_float32_activations_only_float32_is_rounded(open_case: Open, quantize: str) -> None:
+    opened = open_case(WIDE if _core.quantization_block(quantize) == 256 else DEFAULT, 3, quantize)
+    for own_kernels in (True, False):
+        session = opened.session(activations="float32", own_kernels=own_kernels, threads=1 + own_kernels)
+        bound = F32_MEASURED_BOUND if own_kernels else GELU_TABLE_BOUND
+        assert max(logit_error(opened, session, seed, 9) for seed in range(2)) < bound
 
 
 def measured_error(opened: Opened, session: _core.Session, layout: NDArray[np.int32]) -> float:

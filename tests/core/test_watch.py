@@ -88,6 +88,18 @@ def test_a_watched_session_answers_as_before_and_is_told_of_nothing_once_that_en
     assert sum(map(len, inputs.values())) == count > 0
 
 
+def test_products_with_float32_activations_are_shown_too(open_case: Callable[..., Opened]) -> None:
+    opened = open_case(DEFAULT, 1, "q4_0")
+    told = []
+    for activations in ("int8", "float32"):
+        session = opened.session(own_kernels=False, activations=activations)
+        inputs = watched(session)
+        session.observe(opened.case.images, opened.case.layout(0, 6))
+        session.act(ACT)
+        told.append({name: sum(map(len, rows)) for name, rows in inputs.items()})
+    assert told[0] == told[1]
+
+
 def test_what_a_watcher_raises_ends_the_call_and_the_session_goes_on(opened: Opened) -> None:
     session = opened.session(own_kernels=False)
     session.observe(opened.case.images, opened.case.layout(0, 6))

@@ -162,6 +162,18 @@ def test_an_error_of_ours_is_one_line_with_its_exit_code(tmp_path: Path, capfd: 
     assert err.count("\n") == 1
 
 
+def test_activations_without_graphs_that_compute_with_them_are_refused(
+    tiny_checkpoint: Checkpoint, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [str(tiny_checkpoint.path), "-o", str(tmp_path / "x.hyt"), "--activations", "float32"]
+    assert main(arguments) == 5
+    assert capfd.readouterr().err == (
+        "hyt-export: activations float32; expected ONNX graphs to compute with them; received none asked for; "
+        "export with --onnx; the core is told by hyt-run --activations\n"
+    )
+    assert not (tmp_path / "x.hyt").exists()
+
+
 def test_the_families_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list-families"]) == 0
     names = [line.split()[0] for line in capsys.readouterr().out.splitlines()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import time
@@ -172,6 +173,21 @@ def test_another_type_of_keys_and_values_is_refused(tiny_bundle: Path) -> None:
     with pytest.raises(hyt.InputError) as caught:
         hyt.load(tiny_bundle, kv_type="q8_0")
     assert str(caught.value) == "kv type; expected one of f32, f16; received 'q8_0'"
+
+
+def test_other_activations_and_cuts_are_refused(tiny_bundle: Path) -> None:
+    with pytest.raises(hyt.InputError) as caught:
+        hyt.load(tiny_bundle, activations="int4")
+    assert str(caught.value) == "activations; expected one of int8, float32; received 'int4'"
+    with pytest.raises(hyt.InputError) as caught:
+        hyt.load(tiny_bundle, without=("strips", "speed"))
+    assert re.fullmatch(r"without; expected speed-ups of strips, fused, .*; received 'speed'", str(caught.value))
+
+
+def test_activations_and_cuts_are_a_choice_of_the_run(tiny_bundle: Path) -> None:
+    with hyt.load(tiny_bundle, threads=THREADS, activations="float32", without=("last_layer",)) as policy:
+        assert policy.info["backend"]["backend"] == "CPU, float32 activations"
+        assert policy.info["backend"]["without"] == ["last_layer"]
 
 
 def test_weights_may_stay_in_their_files_and_keys_in_half_precision(tiny_bundle: Path) -> None:

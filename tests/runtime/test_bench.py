@@ -44,6 +44,19 @@ def test_a_profile_names_operators_by_phase(tiny_bundle: Path, capsys: pytest.Ca
     assert any("prefill" in row for row in table)
 
 
+def test_a_bench_leaves_out_what_it_is_told(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["bench", str(tiny_bundle), "--repeat", "1", "--threads", "1"]
+    assert main([*arguments, "--without", "strips,last_layer", "--activations", "float32"]) == 0
+    backend = json.loads(capsys.readouterr().out.splitlines()[-1])["backend"]
+    assert backend["without"] == ["strips", "last_layer"]
+    assert backend["backend"].endswith("float32 activations")
+    assert main([*arguments, "--profile", "--without", "own_attention"]) == 0
+    phases = json.loads(capsys.readouterr().out.splitlines()[-1])["seconds_an_answer"]
+    assert "attention" not in phases["prefill"]
+    assert main([*arguments, "--without", "speed"]) == 5
+    assert "expected speed-ups of strips, fused, own_attention" in capsys.readouterr().err
+
+
 def test_a_policy_that_only_acts_is_measured_in_acting_alone(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -26,16 +26,21 @@ struct ThreadpoolDeleter {
 // float32 (columns, rows), just before the product is computed.
 using Watcher = std::function<void(const std::string& matrix, const ggml_tensor* input)>;
 
+// What weights of a quantised type are multiplied with: int8 in blocks of their own scale, or float32 as it
+// is.
+enum class Activations { int8, float32 };
+
 class Backend {
   public:
     // The CPU with `threads` threads (0: all physical cores but one, at most 8), kept for the life of the
     // backend. Where a cut is left out, graphs are composed from ggml's operators, as another device would.
-    Backend(int threads, const Cuts& cuts);
+    Backend(int threads, const Cuts& cuts, Activations activations = Activations::int8);
 
     int threads() const { return threads_; }
     const Cuts& cuts() const { return cuts_; }
-    // Our kernels for INT4 matrices; null where they are left out, and on a CPU that has no instructions for
-    // them.
+    Activations activations() const { return activations_; }
+    // Our kernels for INT4 matrices; null where they are left out, on a CPU that has no instructions for them
+    // and with float32 activations.
     const StripKernels* strips() const { return strips_ ? &*strips_ : nullptr; }
     // The device, and the instruction set of our INT4 kernels or that there are none.
     std::string name() const;
@@ -44,7 +49,8 @@ class Backend {
     }
 
     // The fastest buffer type in which `matrix` (not allocated yet) can be multiplied with float32 columns:
-    // ggml's repacked layout where it has one for the type and shape, else the plain one.
+    // ggml's repacked layout where it has one for the type and shape and activations are int8, else the plain
+    // one.
     ggml_backend_buffer_type_t matrix_buffer_type(const ggml_tensor* matrix) const;
 
     // Runs the graph to its end; `phase` is what a profile counts it under. A graph of our operators alone
@@ -72,6 +78,7 @@ class Backend {
 
     int threads_;
     Cuts cuts_;
+    Activations activations_;
     std::optional<StripKernels> strips_;
     Team team_;
     bool shared_with_ggml_ = false;    // some graph was ggml's to run, on several threads

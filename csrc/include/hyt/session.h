@@ -36,11 +36,12 @@ struct SessionConfig {
     std::vector<int32_t> action_token_ids;        // the output rows of actions; none likewise
     std::vector<int32_t> thought_suppressed_ids;  // never chosen in a thought
     int32_t thought_end_id = 0;
-    int64_t vocab_size = 0;       // ids at and beyond it are padding; 0: the embedding's rows
-    std::string kv_type = "f32";  // or "f16"
-    bool own_kernels = true;      // false: ggml's operators only
-    Cuts cuts;                    // what makes it fast
-    std::string head;             // path of head.gguf; read for a continuous policy or a gate
+    int64_t vocab_size = 0;            // ids at and beyond it are padding; 0: the embedding's rows
+    std::string kv_type = "f32";       // or "f16"
+    std::string activations = "int8";  // or "float32": what quantised weights are multiplied with
+    bool own_kernels = true;           // false: ggml's operators only
+    Cuts cuts;                         // what makes it fast
+    std::string head;                  // path of head.gguf; read for a continuous policy or a gate
     int64_t action_steps = 0, action_dimensions = 0;  // of a continuous chunk; 0: action tokens
     int64_t gate_units = 0;                           // hidden units of the gate; 0: no gate
     // Large matrices stay in the files, which the system reads and drops as memory allows: little memory, a

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 from families import Case
-from family_cases import FAMILIES
-from family_parity import check_bundle, check_llama_cpp
+from family_cases import FAMILIES, Listed
+from family_parity import F32_BOUND, check_bundle, check_llama_cpp
 from numpy.typing import NDArray
 
 from hyt.export.checkpoint import Checkpoint
@@ -18,6 +18,7 @@ from hyt.export.exporter import export_bundle
 from hyt.export.families import TensorPlan, load_model
 from hyt.export.onnx import VARIANTS
 from hyt.runtime.bundle import Bundle, open_bundle
+from hyt.runtime.manifest import Activations
 
 # ggml multiplies quantised weights with activations rounded to 8 bits, as a share of the largest logit.
 INT8_ACTIVATIONS_BOUND = 0.06
@@ -49,13 +50,10 @@ def take_stored(case: Case, plan: TensorPlan, weight: NDArray[np.float32]) -> No
     part.copy_(torch.from_numpy(as_in_checkpoint(plan, weight).copy()).reshape(part.shape))
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-@pytest.mark.parametrize("name", FAMILIES)
-def test_int4_is_transformers_with_the_stored_weights(tmp_path: Path, name: str, variant: str) -> None:
-    listed = FAMILIES[name]
-    case = listed.write_even(tmp_path / "c")
-    export_bundle(case.path, tmp_path / "x.hyt", statement=listed.statement, onnx=variant, threads=1)
-    bundle = open_bundle(tmp_path / "x.hyt")
+def exported(listed: Listed, case: Case, path: Path, variant: str, activations: Activations = "int8") -> Bundle:
+    """The case as an INT4 bundle with graphs; its reference computes with the stored weights from now on."""
+    export_bundle(case.path, path, statement=listed.statement, onnx=variant, activations=activations, threads=1)
+    bundle = open_bundle(path)
     assert (bundle.manifest.quantization.requested, bundle.manifest.quantization.fallbacks) == ("q4_0", ())
     weights = stored_weights(bundle)
     with Checkpoint(case.path) as checkpoint, torch.no_grad():
@@ -63,7 +61,29 @@ def test_int4_is_transformers_with_the_stored_weights(tmp_path: Path, name: str,
         for plan in (*model.language, *model.vision):
             if not plan.values:
                 take_stored(case, plan, weights[plan.name])
+    return bundle
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("name", FAMILIES)
+def test_int4_is_transformers_with_the_stored_weights(tmp_path: Path, name: str, variant: str) -> None:
+    listed = FAMILIES[name]
+    case = listed.write_even(tmp_path / "c")
+    bundle = exported(listed, case, tmp_path / "x.hyt", variant)
     assert check_bundle(case, bundle.path, listed.instruction, INT8_ACTIVATIONS_BOUND, "onnx") > 0
     if variant == VARIANTS[0]:
         assert check_bundle(case, bundle.path, listed.instruction, INT8_ACTIVATIONS_BOUND, "core") > 0
         check_llama_cpp(case, bundle.language, bundle.contract.vocab_size, LLAMA_CPP_INT8_BOUND)
+        # With activations that are not rounded the core is as near to the reference as with float weights.
+        assert check_bundle(case, bundle.path, listed.instruction, F32_BOUND, "core", "float32") > 8
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@pytest.mark.parametrize("name", ["paligemma", "llava clip qwen3"])
+def test_graphs_with_float32_activations_leave_only_its_rounding(tmp_path: Path, name: str, variant: str) -> None:
+    listed = FAMILIES[name]
+    case = listed.write_even(tmp_path / "c")
+    bundle = exported(listed, case, tmp_path / "x.hyt", variant, "float32")
+    assert bundle.manifest.onnx is not None
+    assert bundle.manifest.onnx.activations == "float32"
+    assert check_bundle(case, bundle.path, listed.instruction, F32_BOUND, "onnx", "float32") > 8
