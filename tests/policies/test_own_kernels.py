@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +34,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     return open_bundle(path)
 
 
-def session(bundle: Bundle, own_kernels: bool, threads: int = 1) -> _core.Session:
+def session(bundle: Bundle, own_kernels: bool, threads: int = 1, without: Sequence[str] = ()) -> _core.Session:
     contract = bundle.contract
     return _core.Session(
         str(bundle.language),
@@ -47,14 +48,15 @@ def session(bundle: Bundle, own_kernels: bool, threads: int = 1) -> _core.Sessio
         thought_suppressed_ids=[],
         thought_end_id=0,
         own_kernels=own_kernels,
+        without=without,
     )
 
 
-def check_same_choices(bundle: Bundle, observations: int) -> None:
+def check_same_choices(bundle: Bundle, observations: int, without: Sequence[str] = ()) -> None:
     contract = bundle.contract
     prompt = Prompt(contract, read_tokenizer(bundle.tokenizer, contract))
     tag, rows = contract.modalities.act, np.array(contract.action.token_ids)
-    plain, own = session(bundle, own_kernels=False), session(bundle, own_kernels=True)
+    plain, own = session(bundle, own_kernels=False), session(bundle, own_kernels=True, without=without)
     errors = []
     for seed in range(observations):
         observation = random_observation(contract, seed)
@@ -78,6 +80,11 @@ def check_same_choices(bundle: Bundle, observations: int) -> None:
 
 def test_own_kernels_choose_the_tokens_of_the_plain_path(bundle: Bundle) -> None:
     check_same_choices(bundle, 48)
+
+
+@pytest.mark.parametrize("cut", _core.cuts())
+def test_without_one_cut_they_do_too(bundle: Bundle, cut: str) -> None:
+    check_same_choices(bundle, 12, without=[cut])
 
 
 @pytest.mark.slow
