@@ -1,0 +1,26 @@
+"""Tests of benchmarks/start.py: both ways to load a policy are measured in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+SCRIPT = Path(__file__).parents[2] / "benchmarks" / "start.py"
+
+
+def test_memory_and_seconds_of_both_ways_are_told(tiny_bundle: Path, tmp_path: Path) -> None:
+    out = tmp_path / "start.json"
+    command = [sys.executable, str(SCRIPT), str(tiny_bundle), "--repeat", "1", "--json", str(out)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    report = json.loads(out.read_text())
+    assert json.loads(done.stdout.splitlines()[-1]) == report
+    (policy,) = report["policies"]
+    assert set(policy["loads"]) == {"copied", "mapped"}
+    files = sum((tiny_bundle / name).stat().st_size for name in ("language.gguf", "vision.gguf"))
+    for found in policy["loads"].values():
+        assert set(found["seconds"]) == {"check", "load", "warm up", "first act", "later acts"}
+        assert all(seconds > 0 for seconds in found["seconds"].values())
+        assert found["memory"]["peak_bytes"] > 0
+        assert found["memory"]["files_bytes"] >= files
