@@ -2,10 +2,10 @@
 
     python benchmarks/cuts.py NAME.hyt... [--threads 1] [--blocks 12] [--answers 5] [--without NAME[,NAME]]
 
-For each speed-up two policies are loaded, one with everything and one without it, and answer the same observations in
-blocks that take turns; between blocks the threads of the one before are left to fall asleep. The last row leaves all
-out that put operators of ours in ggml's place. Ratios are of medians, without over with: above 1 is what it buys. The
-bounds (5% and 95%) come from the bootstrap over blocks (hyt.runtime.statistics).
+The whole policy and one without a speed-up answer the same observations in blocks that take turns; between blocks the
+threads of the one before are left to fall asleep. The last row leaves all out that put operators of ours in ggml's
+place. Ratios are of medians, without over with: above 1 is what it buys. The bounds (5% and 95%) come from the
+bootstrap over blocks (hyt.runtime.statistics).
 """
 
 from __future__ import annotations
@@ -37,12 +37,11 @@ Blocks = dict[str, list[list[float]]]
 
 
 def opened(bundle: Bundle, threads: int, left_out: str | None) -> Policy:
-    """The policy without one speed-up, or with all, warm."""
+    """The policy without one speed-up, or with all."""
     plain = left_out == PLAIN
     without = [] if plain or left_out is None else [left_out]
     policy = Policy(bundle, CoreBackend(bundle, threads, own_kernels=not plain, without=without))
     policy.reset(instruction=next(iter(bundle.contract.instructions)))
-    policy.warm_up()
     return policy
 
 
@@ -65,16 +64,15 @@ def add_block(policy: Policy, answers: int, seed: int, blocks: Blocks) -> None:
         blocks.setdefault(phase, []).append(values)
 
 
-def measure(bundle: Bundle, left_out: str, options: argparse.Namespace) -> dict[str, Any]:
+def measure(bundle: Bundle, whole: Policy, left_out: str, options: argparse.Namespace) -> dict[str, Any]:
     """Medians of each phase with and without, in milliseconds, and their ratio with its bounds."""
     sides: tuple[Blocks, Blocks] = ({}, {})
-    with opened(bundle, options.threads, left_out) as without, opened(bundle, options.threads, None) as whole:
+    with opened(bundle, options.threads, left_out) as without:
         for block in range(options.blocks + 1):
             order = [(without, sides[0]), (whole, sides[1])]
             for policy, blocks in order if block % 2 else order[::-1]:
-                add_block(
-                    policy, options.answers, block * options.answers, blocks if block else {}
-                )  # the first warms up
+                # The first block warms up.
+                add_block(policy, options.answers, block * options.answers, blocks if block else {})
     found = {}
     for phase, blocks in sides[0].items():
         ratio, low, high = ratio_bounds(blocks, sides[1][phase], 50)
@@ -116,7 +114,11 @@ def main() -> None:
     reports = []
     for path in options.bundles:
         bundle = open_bundle(path)
-        found = {name: measure(bundle, name, options) for name in names}
+        found = {}
+        with opened(bundle, options.threads, None) as whole:
+            for name in names:
+                found[name] = measure(bundle, whole, name, options)
+                console.print(f"{bundle.manifest.name} without {name}: {found[name]['act']}", style="dim")
         reports.append({"bundle": describe_bundle(bundle), "cuts": found})
         console.print(cuts_table(reports[-1], options.threads))
     settings = {name: getattr(options, name) for name in ("threads", "blocks", "answers")}
