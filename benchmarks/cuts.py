@@ -110,7 +110,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
     options = parser.parse_args()
     names = [*_core.cuts(), PLAIN] if options.without is None else options.without.split(",")
-    console = Console(highlight=False)
+    console = Console(highlight=False, width=140, soft_wrap=True)
     reports = []
     for path in options.bundles:
         bundle = open_bundle(path)

@@ -151,7 +151,7 @@ def main() -> None:
         memory = measure_memory(open_bundle(path), options.threads, mapped)
         print(json.dumps({"memory": memory, "seconds": measure_seconds(path, options.threads, mapped)}))
         return
-    console, reports = Console(highlight=False), []
+    console, reports = Console(highlight=False, width=120, soft_wrap=True), []
     for path in options.bundles:
         loads = {}
         for kind in ("copied", "mapped"):
