@@ -1,5 +1,6 @@
 # Everything a person or CI does with this repository; each target sets up what it needs on a bare Debian or Ubuntu.
-#   make run        export the shipped policy to INT4 and drive the simulated arm with it, through the firmware
+#   make run        let the experts demonstrate for a minute, export the shipped policy to INT4 calibrated on that, and
+#                   drive the simulated arm with it, through the firmware
 #   make test       all tests but the slow ones;  make test-slow: the slow ones;  make lint: formatters, linters, types
 #   make evaluate   held-out episodes, 100 a task: act, think and follow with INT4; INT4 against f32 on 167 more a task
 #   make parity     the core against PyTorch on 1000 observations, f32 and INT4
@@ -111,9 +112,9 @@ parity: setup-dev $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/metaworld-arm-f3
 	$(BIN)/python benchmarks/parity.py $(POLICY) $(OUT)/metaworld-arm-f32.hyt
 	$(BIN)/python benchmarks/parity.py $(POLICY) $(OUT)/metaworld-arm.hyt --against $(OUT)/metaworld-arm-f32.hyt
 
-quantization: setup-dev
-	$(BIN)/hyt-train collect $(OUT)/calibration --episodes 20
-	$(BIN)/python benchmarks/quantization.py $(POLICY) $(OUT)/calibration --json $(OUT)/quantization.json
+quantization: setup-dev $(OUT)/calibration/meta/info.json
+	$(BIN)/python benchmarks/quantization.py $(POLICY) $(OUT)/calibration --work $(OUT)/quantization \
+	    --json $(OUT)/quantization.json
 
 bench: setup-dev $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/metaworld-arm-onnx.hyt/manifest.json \
     $(OUT)/random-0.5b.hyt/manifest.json $(OUT)/random-3b.hyt/manifest.json
@@ -138,8 +139,13 @@ policy: setup-dev
 	    --learning-rate 8e-4 --warm-up 0.02 --decay 0.98
 	$(BIN)/hyt-train gate $(OUT)/policy $(OUT)/data
 
-$(OUT)/metaworld-arm.hyt/manifest.json: $(wildcard $(POLICY)/*) $(VENV)/.installed
-	$(BIN)/hyt-export $(POLICY) -o $(OUT)/metaworld-arm.hyt --force
+# What the policy sees: the experts' episodes, which it was trained on among others.
+$(OUT)/calibration/meta/info.json: | $(VENV)/.installed
+	$(BIN)/hyt-train collect $(OUT)/calibration --episodes 20
+
+$(OUT)/metaworld-arm.hyt/manifest.json: $(wildcard $(POLICY)/*) $(OUT)/calibration/meta/info.json $(VENV)/.installed
+	$(BIN)/hyt-export $(POLICY) -o $(OUT)/metaworld-arm.hyt --calibration $(OUT)/calibration \
+	    --calibration-observations 256 --force
 
 $(OUT)/metaworld-arm-onnx.hyt/manifest.json: $(wildcard $(POLICY)/*) $(VENV)/.installed $(VENV)/.dev
 	$(BIN)/hyt-export $(POLICY) -o $(OUT)/metaworld-arm-onnx.hyt --onnx --force
@@ -171,7 +177,7 @@ $(VENV)/.build: $(VENV)/.system
 	touch $@
 
 $(VENV)/.installed: $(VENV)/.build $(SOURCES)
-	$(BIN)/pip install --quiet --no-build-isolation ".[sim]"
+	$(BIN)/pip install --quiet --no-build-isolation ".[sim,dataset]"
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.build pyproject.toml

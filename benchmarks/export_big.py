@@ -2,10 +2,12 @@
 
     python benchmarks/export_big.py paligemma2-3b --work DIR [--json FILE] [--export=OPTION ...]
     python benchmarks/export_big.py openvla-7b --work DIR
+    python benchmarks/export_big.py 0.5b --work DIR --calibration 4
 
-DIR needs 9 GB free for the first and 20 GB for the second; both are removed at the end, unless --keep. The export is
-watched from outside (RssAnon in /proc) beside its own count. The policy then acts with its weights copied, as
-`hyt-run` does, and mapped.
+DIR needs 9 GB free for the first, 20 GB for the second and 4 GB for the third; all is removed at the end, unless
+--keep. The export is watched from outside (RssAnon in /proc) beside its own count. `--calibration N` calibrates it on N
+observations of noise and judges it by as many. The policy then acts with its weights copied, as `hyt-run` does, and
+mapped.
 """
 
 from __future__ import annotations
@@ -22,15 +24,18 @@ from typing import Any
 import numpy as np
 
 import hyt
+from hyt.dataset import CameraInfo, DatasetWriter, Episode, Layout, VectorInfo, encode_png
 from hyt.export.memory import anonymous_memory, watched_memory
 from hyt.runtime.cli.output import machine, versions, write_json
+from hyt.runtime.contract import Contract
 
 HERE = Path(__file__).parent
 MAKE = {
+    "0.5b": ["make_random_checkpoint.py", "--shape", "0.5b"],
     "paligemma2-3b": ["make_random_checkpoint.py", "--shape", "paligemma2-3b"],
     "openvla-7b": ["make_random_openvla.py"],
 }
-EXPORT = {"paligemma2-3b": [], "openvla-7b": ["--step-time", "0.2", "--units", "m,rad"]}
+EXPORT = {"0.5b": [], "paligemma2-3b": [], "openvla-7b": ["--step-time", "0.2", "--units", "m,rad"]}
 LIMIT = 4 * 2**30
 
 
@@ -44,6 +49,37 @@ def run_watched(command: list[str]) -> tuple[float, int]:
     if program.returncode:
         raise SystemExit(program.returncode)
     return time.monotonic() - start, peak
+
+
+def write_noise(folder: Path, contract: Contract, observations: int) -> None:
+    """A data set of two episodes of so many observations of noise: one to calibrate on, one to judge by."""
+    state, action = contract.state, contract.action.dimensions
+    named = () if state is None else state.dimensions
+    layout = Layout(
+        fps=1 / contract.action.step_time,
+        cameras=tuple(CameraInfo(c.name, c.height, c.width) for c in contract.cameras),
+        state=VectorInfo(tuple(d.name for d in named), tuple(d.unit for d in named)),
+        action=VectorInfo(tuple(d.name for d in action), tuple(d.unit for d in action)),
+    )
+    writer = DatasetWriter(folder, layout)
+    random, text = np.random.default_rng(0), contract.instructions[0]
+    low, high = ([getattr(d, end) for d in named] for end in ("low", "high"))
+    for number in range(2):
+        images = {
+            c.name: [encode_png(random.integers(0, 256, (c.height, c.width, 3), np.uint8)) for _ in range(observations)]
+            for c in contract.cameras
+        }
+        episode = Episode(
+            task=text,
+            instruction=text,
+            images=images,
+            states=random.uniform(low, high, (observations, len(named))).astype(np.float32),
+            actions=np.zeros((observations, len(action)), np.float32),
+            thoughts=[text] * observations,
+            sub_instructions=[text] * observations,
+        )
+        writer.stage(f"{number}", episode)
+    writer.pack()
 
 
 def act(bundle: Path, mapped: bool, kv_type: str, threads: int, repeat: int) -> dict[str, Any]:
@@ -82,6 +118,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True, metavar="DIR", help="folder for checkpoint and bundle")
     parser.add_argument("--layers", help="decoder layers, to try things quickly")
     parser.add_argument("--export", action="append", default=[], metavar="OPTION", help="more options for hyt-export")
+    parser.add_argument("--calibration", type=int, default=0, metavar="N", help="observations to calibrate on")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeat", type=int, default=3, help="actions of each kind")
     parser.add_argument("--kv", default="f16", help="type of keys and values (default %(default)s)")
@@ -101,6 +138,7 @@ def main() -> None:
     if not options.keep:
         shutil.rmtree(checkpoint)
         shutil.rmtree(bundle)
+        shutil.rmtree(options.work / f"{options.shape}.data", ignore_errors=True)
 
 
 def measure(options: argparse.Namespace, checkpoint: Path, bundle: Path) -> dict[str, Any]:
@@ -111,6 +149,12 @@ def measure(options: argparse.Namespace, checkpoint: Path, bundle: Path) -> dict
         subprocess.run([sys.executable, str(HERE / script), str(checkpoint), *rest, *layers], check=True)
     told = options.work / f"{options.shape}.export.json"
     arguments = [*EXPORT[options.shape], *options.export, "--threads", str(options.threads), "--force"]
+    if options.calibration:
+        data = options.work / f"{options.shape}.data"
+        if not data.exists():
+            contract = Contract.model_validate_json((checkpoint / "hyt.json").read_text(encoding="utf-8"))
+            write_noise(data, contract, options.calibration)
+        arguments += ["--calibration", str(data), "--calibration-observations", str(options.calibration)]
     program = [sys.executable, "-m", "hyt.export.cli", str(checkpoint), "-o", str(bundle), "--json", str(told)]
     seconds, peak = run_watched([*program, *arguments])
     export = json.loads(told.read_text())

@@ -1,28 +1,45 @@
-"""What each way to quantise a policy costs and keeps: an export for each, judged on the same held-out observations.
+"""What each way to quantise a policy costs and keeps: a bundle for each, judged on the same held-out observations.
 
-    python benchmarks/quantization.py CHECKPOINT DATA [--observations 256] [--json FILE]
+    python benchmarks/quantization.py CHECKPOINT DATA [--work DIR] [--json FILE]
 
-DATA is a LeRobot data set of what the policy sees (`hyt-train collect`). Every row is `hyt-export CHECKPOINT` with
-`--calibration DATA` and the options that it names; mixed rows get the bytes that q4_0 takes. Prints a table in
-Markdown, each row once it is measured, and writes all of it as JSON.
+DATA is a LeRobot data set of what the policy sees (`hyt-train collect`). Every row is what `hyt-export CHECKPOINT` with
+`--calibration DATA` and the options that it names writes and compares; the float policy's answers and inputs, which do
+not depend on the row, are taken once. Mixed rows get the bytes that q4_0 takes. Prints a table in Markdown, each row
+once it is measured, and writes all of it as JSON. With `--work` every row is kept in a file of its own, under a hash of
+all that it depends on (checkpoint, data, options, the installed package), and is not measured again: a run that was
+killed goes on, and no row of other code is mistaken for one of this.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import sys
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from hyt.export.calibration import CalibrationRequest
-from hyt.export.exporter import export_bundle
-from hyt.export.parity import ModalityParity
-from hyt.export.quantization import Method
+import hyt
+from hyt.export.calibration import read_calibration
+from hyt.export.draft import Draft, count_types, open_draft
+from hyt.export.exporter import MIXED_BLOCK, NOTHING_STATED
+from hyt.export.families import TensorPlan
+from hyt.export.inputs import GRAM_BYTES, Inputs
+from hyt.export.quantization import Method, Request, Rounder, block_size, method_of, rounder_for, stored_size
 from hyt.export.quantization.mixed import Budget
-from hyt.export.report import Report
+from hyt.export.quantization.q4_0 import TYPE
+from hyt.export.quantization.types import MIXED
+from hyt.export.reference import Reference
+from hyt.export.sensitivity import choose_mixed
+from hyt.runtime.bundle_writer import write_manifest
+from hyt.runtime.manifest import Quantization
+from hyt.runtime.policy import Policy
+
+Data = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -53,30 +70,93 @@ ROWS = (
     Row("mixed gptq", None, "gptq", bytes_of="q4_0 plain"),
 )
 COLUMNS = ("", "bytes", "act", "think", "follow", "thoughts", "logit error", "divergence", "action error [mm]")
+PARTS = ("export", "dataset", "runtime")
+"""Folders of the installed package whose files decide what a row is."""
 
 
-def measure(row: Row, checkpoint: Path, data: Path, observations: int, threads: int, size: int) -> Report:
-    """Export in one way, to a place that is removed afterwards."""
-    with tempfile.TemporaryDirectory(prefix="hyt-quantization-") as folder:
-        return export_bundle(
-            checkpoint,
-            Path(folder) / "x.hyt",
-            quantization=row.quantization or Budget(bytes=size),
-            embedding_type=row.embedding,
-            calibration=CalibrationRequest(data, observations, row.method),
-            threads=threads,
-        )
+def fingerprint(files: Iterable[Path]) -> str:
+    """SHA-256 of the names and bytes of files."""
+    total = hashlib.sha256()
+    for file in sorted(files):
+        total.update(f"{file.name} {hashlib.sha256(file.read_bytes()).hexdigest()}\n".encode())
+    return total.hexdigest()
 
 
-def line(name: str, report: Report) -> str:
+def depends_on(checkpoint: Path, data: Path) -> str:
+    """A hash of the checkpoint, the data set and the code that every row depends on."""
+    package = Path(hyt.__file__).parent
+    code = [p for part in PARTS for p in (package / part).rglob("*") if p.suffix in (".py", ".so") and p.is_file()]
+    files = [p for folder in (checkpoint, data) for p in folder.rglob("*") if p.is_file()]
+    return fingerprint([*code, *files])
+
+
+class Ground:
+    """What rows have in common whose narrow layers are padded alike: the float policy, its answers and its inputs."""
+
+    def __init__(
+        self, stack: ExitStack, draft: Draft, data: Path, observations: int, held_out: int, threads: int
+    ) -> None:
+        self.draft = draft
+        samples = read_calibration(data, draft.model.contract, observations, held_out)
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hyt-quantization-")))
+        self.reference = Reference(self.draft, folder, samples, threads)
+        self._threads = threads
+        backend = self.reference.open(own_kernels=False)
+        policy = stack.enter_context(Policy(backend.bundle, backend))
+        plans = [plan for plan in self.draft.plans if method_of(plan, TYPE, "gptq") != "plain"]
+        self._inputs = Inputs(policy, backend, samples.fit, plans, gram=is_compensated, memory=GRAM_BYTES)
+
+    def measure(self, row: Row, size: int) -> Data:
+        """Write the bundle of a row, to a place that is removed afterwards, and compare it; mixed in `size` bytes."""
+
+        def rounder(plan: TensorPlan, type: str) -> Rounder:
+            return rounder_for(plan, type, row.method, self._inputs)
+
+        request = Request(row.quantization or MIXED, row.embedding)
+        files, choices = self.draft.files(request), self.draft.choose(request)
+        if row.quantization is None:
+            choices |= choose_mixed(self.reference, Budget(bytes=size), request, rounder)[0]
+        with tempfile.TemporaryDirectory(prefix="hyt-quantization-") as folder:
+            bundle = Path(folder)
+            self.draft.write(bundle, files, choices, self._threads, rounder_for=rounder)
+            record = Quantization(requested=request.linear, types=count_types(files, choices), method=row.method)
+            write_manifest(bundle, self.draft.manifest(bundle, record, row.name))
+            parity = self.reference.judge(bundle, "core")
+        held = sum(stored_size(choices[plan.name].type, plan.shape) for file in files for plan in file.plans)
+        return {"name": row.name, "bytes": held, "types": record.types, "parity": [parity.data()]}
+
+
+def is_compensated(plan: TensorPlan) -> bool:
+    """Whether GPTQ asks for the inputs' products."""
+    return method_of(plan, TYPE, "gptq") == "gptq"
+
+
+def kept(work: Path | None, row: Row, base: str, options: Data) -> Path | None:
+    """The file of a row; None where none is kept."""
+    if work is None:
+        return None
+    work.mkdir(parents=True, exist_ok=True)
+    key = hashlib.sha256(json.dumps([base, asdict(row), options], sort_keys=True).encode()).hexdigest()
+    return work / f"{row.name.replace(', ', '-').replace(' ', '-')}-{key[:16]}.json"
+
+
+def line(data: Data) -> str:
     """The row of a table in Markdown; errors of act, but for the tokens and the thoughts."""
-    modalities = report.parity[0].modalities
+    modalities = data["parity"][0]["modalities"]
     act = modalities["act"]
-    cells = [name, f"{report.bytes:,}"]
-    cells += [percent(modalities[m].agreement) if m in modalities else "-" for m in ("act", "think", "follow")]
-    cells.append(percent(modalities["think"].equal_thoughts) if "think" in modalities else "-")
-    cells += [number(act.logit_error_mean), number(act.divergence), f"{1e3 * metres(act):.2f}"]
+    cells = [data["name"], f"{data['bytes']:,}"]
+    cells += [agreement(modalities[m]) if m in modalities else "-" for m in ("act", "think", "follow")]
+    cells.append(percent(modalities["think"]["equal_thoughts"]) if "think" in modalities else "-")
+    cells += [number(act["logit_error_mean"]), number(act["divergence"]), f"{1e3 * metres(act):.2f}"]
     return "| " + " | ".join(cells) + " |"
+
+
+def agreement(modality: Data) -> str:
+    """The part of equal action tokens and the ends of its interval."""
+    if modality["agreement"] is None:
+        return "-"
+    low, high = modality["interval"]
+    return f"{percent(modality['agreement'])} ({100 * low:.1f} to {100 * high:.1f})"
 
 
 def percent(value: float | None) -> str:
@@ -89,9 +169,9 @@ def number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2g}"
 
 
-def metres(modality: ModalityParity) -> float:
+def metres(modality: Data) -> float:
     """Mean error of the dimensions in metres."""
-    errors = [error.mean for error in modality.actions if error.unit == "m"]
+    errors = [error["mean"] for error in modality["actions"] if error["unit"] == "m"]
     return sum(errors) / max(len(errors), 1)
 
 
@@ -100,20 +180,39 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--observations", type=int, default=256)
+    parser.add_argument("--observations", type=int, default=256, help="to calibrate on (default: %(default)s)")
+    parser.add_argument("--held-out", type=int, default=512, help="to judge by (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--work", type=Path, metavar="DIR", help="keep every row here, and measure none twice")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     print("| " + " | ".join(COLUMNS) + " |")
     print("|---|" + "---:|" * (len(COLUMNS) - 1))
+    base = "" if options.work is None else depends_on(options.checkpoint, options.data)
+    common = {"observations": options.observations, "held_out": options.held_out, "threads": options.threads}
     sizes: dict[str, int] = {}
-    results: list[dict[str, Any]] = []
-    for row in ROWS:
-        size = sizes.get(row.bytes_of, 0)
-        report = measure(row, options.checkpoint, options.data, options.observations, options.threads, size)
-        sizes[row.name] = report.bytes
-        results.append({"name": row.name, **report.data()})
-        print(line(row.name, report), flush=True)
+    grounds: dict[str, Ground] = {}
+    results: list[Data] = []
+    with ExitStack() as stack:
+        for row in ROWS:
+            size = sizes.get(row.bytes_of, 0)
+            file = kept(options.work, row, base, {**common, "size": size})
+            if file is not None and file.exists():
+                data: Data = json.loads(file.read_text(encoding="utf-8"))
+            else:
+                block = max(MIXED_BLOCK, block_size(row.quantization)) if row.quantization else MIXED_BLOCK
+                draft = stack.enter_context(open_draft(options.checkpoint, NOTHING_STATED, block))
+                padded = repr(draft.padded)
+                if padded not in grounds:
+                    grounds[padded] = Ground(stack, draft, options.data, **common)
+                data = grounds[padded].measure(row, size)
+                if file is not None:
+                    unfinished = file.with_suffix(".part")
+                    unfinished.write_text(json.dumps(data) + "\n", encoding="utf-8")
+                    unfinished.rename(file)
+            sizes[row.name] = data["bytes"]
+            results.append(data)
+            print(line(data), flush=True)
     if options.json is not None:
         options.json.write_text(json.dumps({"rows": results}, indent=1) + "\n", encoding="utf-8")
     return 0

@@ -21,8 +21,8 @@ from hyt.export.gguf_writer import plainly
 from hyt.export.onnx import VARIANTS
 from hyt.export.parity import Parity
 from hyt.export.quantization import Method, Request, block_size
-from hyt.export.quantization.gptq import TYPE as GPTQ_TYPE
 from hyt.export.quantization.mixed import Budget
+from hyt.export.quantization.q4_0 import TYPE as GPTQ_TYPE
 from hyt.export.quantization.types import MIXED
 from hyt.export.reference import Reference
 from hyt.export.report import Report

@@ -18,6 +18,10 @@ from hyt.runtime.policy import Policy
 GRAM_BYTES = 2 << 30
 """Memory for matrices x x^T; when all do not fit, the samples are run through the policy several times."""
 
+GENERATED = 3.0
+"""How often a row counts that the policy generates, one at a time, against one of the prefix: there are few of the
+former, and every token is read from them."""
+
 _STACKED = (
     (re.compile(r"attn_[kv]\.weight$"), "attn_q.weight"),
     (re.compile(r"^(blk\.\d+\.)ffn_up\.weight$"), r"\1ffn_gate.weight"),
@@ -90,7 +94,7 @@ class Inputs:
         def note(name: str, rows: NDArray[np.float32]) -> None:
             statistics = self._held.get(input_name(name))
             if statistics is not None:
-                statistics.add(rows)
+                statistics.add(rows, GENERATED if len(rows) == 1 else 1.0)
 
         self._backend.watch(note)
         try:

@@ -16,7 +16,7 @@ from hyt.export.gguf_writer import RounderFor, plainly
 from hyt.export.inputs import GRAM_BYTES, Inputs
 from hyt.export.parity import Answers, Parity, ask, compare
 from hyt.export.quantization import Method, Request, method_of, rounder_for
-from hyt.export.quantization.gptq import TYPE as GPTQ_TYPE
+from hyt.export.quantization.q4_0 import TYPE as GPTQ_TYPE
 from hyt.runtime.backends.core import CoreBackend
 from hyt.runtime.backends.onnx import OnnxBackend
 from hyt.runtime.bundle import open_bundle

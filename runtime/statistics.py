@@ -1,4 +1,4 @@
-"""Small statistics for reports: intervals of success rates, of their differences, of latencies' ratios; summaries."""
+"""Small statistics for reports: intervals of rates, of their differences, of latencies' ratios; summaries."""
 
 from __future__ import annotations
 
@@ -19,14 +19,29 @@ def wilson_interval(successes: int, trials: int, z: float = Z_95) -> tuple[float
     """
     if not 0 <= successes <= trials:
         raise ValueError(f"expected 0 <= successes <= trials, received {successes} of {trials}")
-    if trials == 0:
-        return 0.0, 1.0
-    rate = successes / trials
+    return (0.0, 1.0) if trials == 0 else _wilson(successes / trials, trials, z)
+
+
+def clustered_interval(rates: Sequence[float]) -> tuple[float, float]:
+    """95% interval of the mean of rates in [0, 1], one for each cluster of trials that may go together, as (low, high).
+
+    Wilson's, with as many trials as independent ones would be for the variance that the clusters show; clusters of
+    equal rates count as one trial each. Raises ValueError without clusters.
+    """
+    if not len(rates):
+        raise ValueError("expected at least one cluster, received none")
+    mean = float(np.mean(rates))
+    if min(rates) == max(rates):
+        return _wilson(mean, len(rates), Z_95)
+    return _wilson(mean, mean * (1 - mean) * len(rates) / float(np.var(rates, ddof=1)), Z_95)
+
+
+def _wilson(rate: float, trials: float, z: float) -> tuple[float, float]:
     scale = 1 + z * z / trials
     center = (rate + z * z / (2 * trials)) / scale
     half = z / scale * math.sqrt(rate * (1 - rate) / trials + z * z / (4 * trials * trials))
     # Rounding may leave the ends a few ulp off; they are exact where all trials agree.
-    return (0.0 if successes == 0 else max(center - half, 0.0), 1.0 if successes == trials else min(center + half, 1.0))
+    return (0.0 if rate == 0 else max(center - half, 0.0), 1.0 if rate == 1 else min(center + half, 1.0))
 
 
 def paired_difference(both: int, first: int, second: int, neither: int) -> tuple[float, float, float]:

@@ -44,14 +44,18 @@ class Calibration:
     facts: dict[str, Any]
 
 
-def read_calibration(path: str | os.PathLike[str], contract: Contract, observations: int = OBSERVATIONS) -> Calibration:
-    """Choose `observations` for each half from the LeRobot data set in `path`.
+def read_calibration(
+    path: str | os.PathLike[str], contract: Contract, observations: int = OBSERVATIONS, held_out: int | None = None
+) -> Calibration:
+    """Choose `observations` to calibrate on and `held_out` (None: as many) others to judge by from a LeRobot data set.
 
     Fewer are taken where the data set has fewer. Raises DatasetError for a damaged data set or one of fewer than two
     episodes, InputError where an observation does not fit the contract, MissingDependencyError without pyarrow.
     """
-    if not 1 <= observations <= MOST_OBSERVATIONS:
-        raise InputError("calibration observations", expected=f"1 to {MOST_OBSERVATIONS}", received=str(observations))
+    counts = (observations, observations if held_out is None else held_out)
+    for count in counts:
+        if not 1 <= count <= MOST_OBSERVATIONS:
+            raise InputError("calibration observations", expected=f"1 to {MOST_OBSERVATIONS}", received=str(count))
     try:
         from hyt.dataset import open_dataset
     except ImportError as problem:
@@ -69,8 +73,8 @@ def read_calibration(path: str | os.PathLike[str], contract: Contract, observati
             received=f"{len(dataset.episodes)}",
         )
     halves = [
-        tuple(_sample(dataset, frame, contract) for frame in _spread(dataset, half, observations))
-        for half in _halves(dataset)
+        tuple(_sample(dataset, frame, contract) for frame in _spread(dataset, half, count))
+        for half, count in zip(_halves(dataset), counts, strict=True)
     ]
     facts = {
         "observations": len(halves[0]),

@@ -1,6 +1,8 @@
 """How far a policy's answers are from the reference's: logits, action tokens, actions in the robot's units.
 
-agreement:  part of the action tokens that are the reference's, each policy decoding by itself
+agreement:  part of the action tokens that are the reference's, each policy decoding by itself, with a 95% interval that
+            counts the tokens of one observation as going together; `sure`: of the tokens whose two best logits are
+            further apart than `SURE` in the reference; `same_thought`: of those behind equal thoughts
 logits:     error of the action ids' logits where both are fed the reference's tokens, and the mean Kullback-Leibler
             divergence of their softmax from the reference's, in nats
 actions:    mean and largest absolute difference of each dimension, in its unit
@@ -17,6 +19,10 @@ from numpy.typing import NDArray
 
 from hyt.export.parity.answers import Answer, Answers
 from hyt.runtime.contract import ActionDimension
+from hyt.runtime.statistics import clustered_interval
+
+SURE = 0.25
+"""A reference whose two best logits are nearer to each other than this has all but tossed a coin."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,9 @@ class ModalityParity:
     action_tokens: int
     agreeing: int
     agreement: float | None
+    interval: tuple[float, float] | None
+    sure: float | None
+    same_thought: float | None
     equal_thoughts: float | None
     logit_error_mean: float | None
     logit_error_largest: float | None
@@ -89,6 +98,7 @@ def _modality(reference: list[Answer], answers: list[Answer], dimensions: Sequen
     logits = [(a.logits, b.logits) for a, b in pairs if a.logits is not None and b.logits is not None]
     total = sum(len(a) for a, _ in tokens)
     agreeing = sum(int((a == b).sum()) for a, b in tokens)
+    parts = [float((a == b).mean()) for a, b in tokens]
     thoughts = [np.array_equal(a.thought, b.thought) for a, b in pairs if len(a.thought) or len(b.thought)]
     errors = np.concatenate([np.abs(a - b).ravel() for a, b in logits]) if logits else None
     differences = np.concatenate([np.abs(a.values.astype(np.float64) - b.values) for a, b in pairs])
@@ -97,6 +107,9 @@ def _modality(reference: list[Answer], answers: list[Answer], dimensions: Sequen
         action_tokens=total,
         agreeing=agreeing,
         agreement=agreeing / total if total else None,
+        interval=clustered_interval(parts) if parts else None,
+        sure=_sure(reference, answers),
+        same_thought=_same_thought(pairs),
         equal_thoughts=float(np.mean(thoughts)) if thoughts else None,
         logit_error_mean=None if errors is None else float(errors.mean()),
         logit_error_largest=None if errors is None else float(errors.max()),
@@ -106,6 +119,27 @@ def _modality(reference: list[Answer], answers: list[Answer], dimensions: Sequen
             for d, column in zip(dimensions, differences.T, strict=True)
         ),
     )
+
+
+def _sure(reference: list[Answer], answers: list[Answer]) -> float | None:
+    """Agreement on the tokens of which the reference is sure; None where there are none, or it gave no logits."""
+    equal: list[NDArray[np.bool_]] = []
+    for ours, theirs in zip(reference, answers, strict=True):
+        if ours.tokens is not None and theirs.tokens is not None and ours.logits is not None:
+            best = np.sort(ours.logits, axis=1)
+            equal.append((ours.tokens == theirs.tokens)[best[:, -1] - best[:, -2] > SURE])
+    told = np.concatenate(equal) if equal else np.zeros(0, np.bool_)
+    return float(told.mean()) if len(told) else None
+
+
+def _same_thought(pairs: list[tuple[Answer, Answer]]) -> float | None:
+    """Agreement behind thoughts that are equal token by token; None without such thoughts."""
+    parts = [
+        float((a.tokens == b.tokens).mean())
+        for a, b in pairs
+        if a.tokens is not None and b.tokens is not None and len(a.thought) and np.array_equal(a.thought, b.thought)
+    ]
+    return float(np.mean(parts)) if parts else None
 
 
 def _divergences(reference: NDArray[np.float32], logits: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -14,7 +14,14 @@ def parity_table(parity: Parity, reference: str) -> Table:
     """Agreement, logits and action error of each modality of one policy against the reference."""
     title = f"{parity.quantization} in {parity.backend} against {reference}, on observations held out from calibration"
     table = Table(title=Text(title), title_justify="left")
-    columns = ("modality", "action tokens", "as float", "thoughts as float", "logit error", "action error (largest)")
+    columns = (
+        "modality",
+        "action tokens",
+        "as float (95%)",
+        "thoughts as float",
+        "logit error",
+        "action error (largest)",
+    )
     for column in columns:
         table.add_column(column, justify="left" if column == "modality" else "right")
     for name, modality in parity.modalities.items():
@@ -28,7 +35,10 @@ def _cells(modality: ModalityParity) -> tuple[str, str, str, str]:
 
     mean, largest = modality.logit_error_mean, modality.logit_error_largest
     logits = "-" if mean is None or largest is None else f"{mean:.3g} ({largest:.2g})"
-    return str(modality.action_tokens or "-"), part(modality.agreement), part(modality.equal_thoughts), logits
+    agreeing = part(modality.agreement)
+    if modality.interval is not None:
+        agreeing += " ({:.1%} to {:.1%})".format(*modality.interval)
+    return str(modality.action_tokens or "-"), agreeing, part(modality.equal_thoughts), logits
 
 
 def _error(error: DimensionError) -> str:

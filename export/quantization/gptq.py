@@ -10,7 +10,8 @@ column of a block comes up, d is searched: among the scales that ggml would try,
 with the least sum of e^2. Blocks come in the order of their part of the trace of H, and so do the columns within one:
 what matters most is rounded while most can still be changed. H gets `DAMPING` times its mean diagonal on its diagonal.
 
-Each row is also rounded by importance, and kept so where that has the smaller error under H.
+Each row is also rounded by importance, and kept so where that has the smaller error under H. Either is then bettered by
+coordinate descent (`refine.py`), because a column that was rounded early is never looked at again here.
 """
 
 from __future__ import annotations
@@ -19,17 +20,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyt.export.quantization.importance import InputStatistics
+from hyt.export.quantization.q4_0 import BLOCK, TYPE, Floats, half, nearest_steps, pack, unpack
+from hyt.export.quantization.refine import refine
 from hyt.export.quantization.rounding import ErrorSum, error_sum, quantize_rows
 from hyt.runtime import _core
 
-TYPE = "q4_0"
-BLOCK = 32
 MOST_COLUMNS = 16384
 """Beyond this, H and its factor take more than 4 GiB, and minutes to invert."""
 DAMPING = 0.01
+_INVERTED = 128  # rows of a triangle that is inverted as any matrix
 _LEVELS = 8 + 0.1 * np.arange(-9, 10)  # the block's largest weight at so many levels from zero, as ggml tries
-
-Floats = NDArray[np.float64]
 
 
 class Gptq:
@@ -49,8 +49,11 @@ class Gptq:
         compensated = self.compensate(rows)
         compensated_restored = _core.dequantize(TYPE, compensated, *rows.shape)
         better = self.output_error(rows, compensated_restored) < self.output_error(rows, restored)
-        stored[better], restored[better] = compensated[better], compensated_restored[better]
-        return stored, error_sum(rows, restored)
+        stored[better] = compensated[better]
+        levels, scales = unpack(stored)
+        refine(rows.astype(np.float64), levels, scales, self._hessian)
+        stored = pack(levels, scales)
+        return stored, error_sum(rows, _core.dequantize(TYPE, stored, *rows.shape))
 
     def output_error(self, rows: NDArray[np.float32], restored: NDArray[np.float32]) -> Floats:
         """(w - q)^T H (w - q) of each row, (n,), as calibration weighs it."""
@@ -62,8 +65,8 @@ class Gptq:
         """Every row by GPTQ alone, as Q4_0 blocks, uint8 (n, columns / 32 * 18)."""
         count, columns = rows.shape
         weights = rows.astype(np.float64)[:, self._order]
-        levels = np.empty((count, columns), dtype=np.uint8)
-        scales = np.empty((count, columns // BLOCK), dtype=np.float16)
+        levels = np.empty((count, columns))
+        scales = np.empty((count, columns // BLOCK))
         for first in range(0, columns, BLOCK):
             part = slice(first, first + BLOCK)
             factor = self._factor[part, part]
@@ -74,7 +77,7 @@ class Gptq:
                 steps = nearest_steps(block[:, j : j + 1], scale)[:, 0]
                 errors[:, j] = (block[:, j] - scale * steps) / factor[j, j]
                 block[:, j + 1 :] -= errors[:, j : j + 1] * factor[j, j + 1 :]
-                levels[:, self._order[first + j]] = steps + 8
+                levels[:, self._order[first + j]] = steps
             weights[:, first + BLOCK :] -= errors @ self._factor[part, first + BLOCK :]
             scales[:, self._order[first] // BLOCK] = scale
         return pack(levels, scales)
@@ -100,16 +103,20 @@ def inverse_factor(hessian: Floats) -> Floats:
 
     With J the reversal of all columns, J H J = L L^T gives H^-1 = (J L^-1 J)^T (J L^-1 J), and J L^-1 J is upper.
     """
-    reversed_factor = np.linalg.cholesky(hessian[::-1, ::-1])
-    inverse = np.linalg.solve(reversed_factor, np.eye(len(hessian)))
-    return np.triu(inverse[::-1, ::-1])  # exactly so: the solver exchanges rows
+    return np.ascontiguousarray(inverse_of_lower(np.linalg.cholesky(hessian[::-1, ::-1]))[::-1, ::-1])
 
 
-def nearest_steps(weights: Floats, scale: Floats) -> Floats:
-    """How many scales (n,) each of the weights (n, m) is from zero, by the nearest of -8 .. 7."""
-    inverse = np.divide(1.0, scale, out=np.zeros_like(scale), where=scale != 0)
-    steps: Floats = np.clip(np.rint(weights * inverse[:, None]), -8, 7)
-    return steps
+def inverse_of_lower(factor: Floats) -> Floats:
+    """The inverse of a lower triangular matrix, by halves: nearly all of it is products."""
+    size = len(factor)
+    if size <= _INVERTED:
+        return np.tril(np.linalg.inv(factor))  # exactly so: the solver exchanges rows
+    half = size // 2
+    inverse = np.zeros_like(factor)
+    inverse[:half, :half] = inverse_of_lower(factor[:half, :half])
+    inverse[half:, half:] = inverse_of_lower(factor[half:, half:])
+    inverse[half:, :half] = -inverse[half:, half:] @ (factor[half:, :half] @ inverse[:half, :half])
+    return inverse
 
 
 def search_scale(block: Floats, factor: Floats) -> Floats:
@@ -119,7 +126,7 @@ def search_scale(block: Floats, factor: Floats) -> Floats:
     best = np.zeros(len(block))
     least = np.square(block) @ weight
     for level in _LEVELS:
-        scale = _half(-largest / level)
+        scale = half(-largest / level)
         steps = nearest_steps(block, scale)
         for candidate in (scale, _fitted(block, steps, weight, scale)):
             error = np.square(block - candidate[:, None] * nearest_steps(block, candidate)) @ weight
@@ -131,20 +138,4 @@ def search_scale(block: Floats, factor: Floats) -> Floats:
 def _fitted(block: Floats, steps: Floats, weight: Floats, otherwise: Floats) -> Floats:
     """The scale that fits these levels best, as float16 holds it."""
     over, under = (block * steps) @ weight, np.square(steps) @ weight
-    return _half(np.divide(over, under, out=otherwise.copy(), where=under > 0))
-
-
-def _half(values: Floats) -> Floats:
-    """Rounded to float16, what is too large to its largest."""
-    limit = float(np.finfo(np.float16).max)
-    rounded: Floats = np.clip(values, -limit, limit).astype(np.float16).astype(np.float64)
-    return rounded
-
-
-def pack(levels: NDArray[np.uint8], scales: NDArray[np.float16]) -> NDArray[np.uint8]:
-    """ggml's block_q4_0: the scale, then 16 bytes, of which byte i holds level i in its low half and i + 16 above."""
-    count, blocks = scales.shape
-    halves = levels.reshape(count, blocks, 2, BLOCK // 2)
-    packed = halves[:, :, 0] | (halves[:, :, 1] << 4)
-    stored = np.concatenate([scales.view(np.uint8).reshape(count, blocks, 2), packed], axis=2)
-    return stored.reshape(count, -1)
+    return half(np.divide(over, under, out=otherwise.copy(), where=under > 0))

@@ -9,17 +9,19 @@ _ROWS = 512  # gathered before they are multiplied: a product for each decoded t
 
 
 class InputStatistics:
-    """Of the inputs x (columns,) of a matrix: how many, and the sums of x * x and, where wanted, of x x^T."""
+    """Of the inputs x (columns,) of a matrix: their weights, and the sums of x * x and, where wanted, of x x^T."""
 
     def __init__(self, columns: int, *, gram: bool) -> None:
-        self.count = 0
+        self.count = 0.0
         self.squares = np.zeros(columns, dtype=np.float64)
         self._gram = np.zeros((columns, columns), dtype=np.float64) if gram else None
         self._waiting: list[NDArray[np.float32]] = []
 
-    def add(self, rows: NDArray[np.float32]) -> None:
-        """Count float32 (n, columns)."""
-        self.count += len(rows)
+    def add(self, rows: NDArray[np.float32], weight: float = 1.0) -> None:
+        """Count float32 (n, columns), each row `weight` times."""
+        self.count += weight * len(rows)
+        if weight != 1:
+            rows = rows * np.float32(weight**0.5)
         self.squares += np.square(rows, dtype=np.float64).sum(axis=0)
         if self._gram is not None:
             self._waiting.append(rows)

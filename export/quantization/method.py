@@ -17,8 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hyt.export.families.base import TensorPlan
-from hyt.export.quantization.gptq import MOST_COLUMNS, TYPE, Gptq
+from hyt.export.quantization.gptq import MOST_COLUMNS, Gptq
 from hyt.export.quantization.importance import InputStatistics
+from hyt.export.quantization.q4_0 import TYPE
 from hyt.export.quantization.rounding import ErrorSum, quantize_rows
 from hyt.export.quantization.types import EMBEDDING, MIXED
 

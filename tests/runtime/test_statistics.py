@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hyt.runtime.statistics import Z_95, paired_difference, summarise, wilson_interval
+from hyt.runtime.statistics import Z_95, clustered_interval, paired_difference, summarise, wilson_interval
 
 
 def test_the_interval_of_known_counts_is_the_published_one() -> None:
@@ -32,6 +32,38 @@ def test_the_interval_holds_the_rate_and_stays_in_the_unit_range(successes: int,
     trials = successes + failures
     low, high = wilson_interval(successes, trials)
     assert 0.0 <= low <= (successes / trials if trials else 0.5) <= high <= 1.0
+
+
+def test_clusters_of_one_trial_have_nearly_the_interval_of_independent_trials() -> None:
+    rates = [1.0] * 90 + [0.0] * 10
+    # The variance of clusters is taken as of a sample: a hundredth more than p (1 - p).
+    assert clustered_interval(rates) == pytest.approx(wilson_interval(90, 100), abs=0.002)
+    assert clustered_interval([1.0] * 50) == wilson_interval(50, 50)
+
+
+def test_trials_that_go_together_count_as_one_and_independent_ones_as_many() -> None:
+    random = np.random.default_rng(0)
+    alike = np.repeat(random.random(400) < 0.9, 4).reshape(400, 4).mean(axis=1)
+    apart = (random.random((400, 4)) < 0.9).mean(axis=1)
+    one, four = clustered_interval(alike.tolist()), clustered_interval(apart.tolist())
+    assert one == pytest.approx(wilson_interval(int(alike.sum()), 400), abs=0.001)
+    assert four == pytest.approx(wilson_interval(int(4 * apart.sum()), 1600), abs=0.003)
+
+
+def test_the_interval_over_clusters_holds_the_true_rate_19_times_in_20() -> None:
+    random = np.random.default_rng(1)
+    held = 0
+    for _ in range(1000):
+        easy = random.random(200) < 0.7  # of two kinds of observations: those that always agree, and others
+        rates = np.where(easy, 1.0, random.binomial(4, 0.85, 200) / 4)
+        low, high = clustered_interval(rates.tolist())
+        held += low <= 0.7 + 0.3 * 0.85 <= high
+    assert 925 <= held <= 975
+
+
+def test_no_clusters_are_refused() -> None:
+    with pytest.raises(ValueError, match="expected at least one cluster, received none"):
+        clustered_interval([])
 
 
 def test_more_successes_than_trials_are_refused() -> None:

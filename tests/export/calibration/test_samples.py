@@ -41,6 +41,17 @@ def test_both_halves_are_spread_evenly_and_share_no_episode(folder: Path) -> Non
     assert calibration.facts == {"observations": 8, "held_out": 8, "episodes": 10, "tasks": 2, "seed": 0}
 
 
+def test_more_may_judge_than_calibrate_and_the_choice_of_neither_changes(folder: Path) -> None:
+    few, both = read_calibration(folder, CONTRACT, 4, 8), read_calibration(folder, CONTRACT, 8)
+    assert [len(few.fit), len(few.held_out)] == [4, 8]
+
+    def states(samples: tuple[Sample, ...]) -> list[list[float]]:
+        return [sample.observation.state.tolist() for sample in samples]
+
+    assert states(few.fit) == states(both.fit)[:4]
+    assert states(few.held_out) == states(both.held_out)
+
+
 def test_the_choice_is_the_same_every_time(folder: Path) -> None:
     def states(calibration: Calibration) -> list[list[float]]:
         return [sample.observation.state.tolist() for sample in (*calibration.fit, *calibration.held_out)]

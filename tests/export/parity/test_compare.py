@@ -8,6 +8,8 @@ import torch
 from checkpoints import make_contract
 
 from hyt.export.parity import Answer, Parity, compare, divergence
+from hyt.export.parity.compare import SURE
+from hyt.runtime.statistics import clustered_interval
 
 DIMENSIONS = make_contract().action.dimensions
 NONE = np.zeros(0, np.int32)
@@ -39,7 +41,14 @@ def test_the_figures_are_those_of_their_definitions() -> None:
     same = sum(int(a == b) for x, y in pairs for a, b in zip(x.tokens, y.tokens, strict=True))  # type: ignore[arg-type]
     assert (parity.observations, parity.action_tokens, parity.agreeing) == (2, 16, same)
     assert parity.agreement == same / 16
+    parts = [float(np.mean(x.tokens == y.tokens)) for x, y in pairs]
+    assert parity.interval == clustered_interval(parts)
     assert parity.equal_thoughts == 0.5
+    assert parity.same_thought == parts[0]
+    apart = [np.diff(np.sort(row)[-2:])[0] > SURE for x in ours for row in x.logits]  # type: ignore[union-attr]
+    equal = [a == b for x, y in pairs for a, b in zip(x.tokens, y.tokens, strict=True)]  # type: ignore[arg-type]
+    assert 0 < sum(apart) < len(apart)
+    assert parity.sure == pytest.approx(np.mean([e for e, sure in zip(equal, apart, strict=True) if sure]))
     logits = [(torch.from_numpy(x.logits), torch.from_numpy(y.logits)) for x, y in pairs]
     expected = [
         torch.nn.functional.kl_div(y.log_softmax(1), x.log_softmax(1), log_target=True, reduction="batchmean")
@@ -57,6 +66,7 @@ def test_a_continuous_policy_has_action_errors_and_no_agreement() -> None:
     ours, theirs = {"act": [answer(0, tokens=False)]}, {"act": [answer(1, tokens=False)]}
     parity = compare(ours, theirs, DIMENSIONS)
     assert (parity["act"].agreement, parity["act"].divergence, parity["act"].action_tokens) == (None, None, 0)
+    assert (parity["act"].interval, parity["act"].sure, parity["act"].same_thought) == (None, None, None)
     assert parity["act"].actions[0].mean > 0
     assert Parity("core", "q4_0", parity).agreement is None
     assert divergence(ours, theirs) == pytest.approx(

@@ -2,50 +2,13 @@
 
 from __future__ import annotations
 
-import gguf
 import numpy as np
 import pytest
-from gguf import GGMLQuantizationType
+from matrices import COLUMNS, inputs, restored, statistics_of, weights
 
-from hyt.export.quantization.gptq import (
-    BLOCK,
-    DAMPING,
-    Gptq,
-    block_order,
-    damped,
-    inverse_factor,
-    nearest_steps,
-    pack,
-    search_scale,
-)
-from hyt.export.quantization.importance import InputStatistics
+from hyt.export.quantization.gptq import DAMPING, Gptq, block_order, damped, inverse_factor, search_scale
+from hyt.export.quantization.q4_0 import BLOCK, nearest_steps
 from hyt.export.quantization.rounding import quantize_rows
-
-COLUMNS = 96
-
-
-def inputs(count: int, seed: int, columns: int = COLUMNS) -> np.ndarray:
-    """Inputs whose columns go together, some much larger than others, as those of a network's layers."""
-    mixing = np.random.default_rng(0)
-    factors = mixing.standard_normal((12, columns)) * mixing.lognormal(0, 1, columns)
-    random = np.random.default_rng(seed)
-    noise = 0.2 * random.standard_normal((count, columns))
-    return (random.standard_normal((count, 12)) @ factors + noise).astype(np.float32)
-
-
-def statistics_of(rows: np.ndarray) -> InputStatistics:
-    statistics = InputStatistics(rows.shape[1], gram=True)
-    for part in np.array_split(rows, 7):
-        statistics.add(part)
-    return statistics
-
-
-def weights(rows: int = 24, columns: int = COLUMNS) -> np.ndarray:
-    return (0.05 * np.random.default_rng(3).standard_normal((rows, columns))).astype(np.float32)
-
-
-def restored(stored: np.ndarray) -> np.ndarray:
-    return gguf.quants.dequantize(stored, GGMLQuantizationType.Q4_0)
 
 
 def by_definition(weight: np.ndarray, hessian: np.ndarray) -> np.ndarray:
@@ -86,6 +49,12 @@ def test_the_factor_is_upper_and_multiplies_to_the_inverse() -> None:
     np.testing.assert_allclose(factor.T @ factor @ hessian, np.eye(COLUMNS), atol=1e-9)
 
 
+def test_the_factor_of_many_columns_is_the_inverse_of_its_halves() -> None:
+    random = np.random.default_rng(2)
+    hessian = np.cov(random.standard_normal((300, 900)))
+    np.testing.assert_allclose(inverse_factor(hessian), np.linalg.cholesky(np.linalg.inv(hessian)).T, atol=1e-8)
+
+
 def test_rows_are_compensated_as_the_definition_says() -> None:
     statistics, rows = statistics_of(inputs(400, 1)), weights(4)
     assert statistics.gram is not None
@@ -114,14 +83,6 @@ def test_no_row_is_further_off_than_by_importance_on_what_it_has_seen() -> None:
     ours = gptq.output_error(rows, restored(gptq(rows)[0]))
     weighed = gptq.output_error(rows, restored(quantize_rows("q4_0", rows, statistics.importance())[0]))
     assert (ours <= weighed * (1 + 1e-9)).all()
-
-
-def test_the_blocks_are_packed_as_ggml_packs_them() -> None:
-    random = np.random.default_rng(5)
-    levels = random.integers(0, 16, (3, 64), dtype=np.uint8)
-    scales = random.uniform(-1, 1, (3, 2)).astype(np.float16)
-    expected = np.repeat(scales.astype(np.float32), BLOCK, axis=1) * (levels.astype(np.float32) - 8)
-    np.testing.assert_array_equal(restored(pack(levels, scales)), expected)
 
 
 @pytest.mark.parametrize("rows", [np.zeros((2, 64), np.float32), np.full((2, 64), 3e38, np.float32)])

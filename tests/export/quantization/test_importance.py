@@ -21,6 +21,17 @@ def test_sums_over_many_parts_are_those_over_the_whole() -> None:
     np.testing.assert_allclose(statistics.importance(), np.square(wide).mean(axis=0), rtol=1e-6)
 
 
+def test_a_row_of_a_weight_counts_as_so_many_rows() -> None:
+    rows = np.random.default_rng(1).normal(0, 1, (40, 16)).astype(np.float32)
+    weighed, repeated = InputStatistics(16, gram=True), InputStatistics(16, gram=True)
+    weighed.add(rows[:30])
+    weighed.add(rows[30:], 3)
+    repeated.add(np.concatenate([rows[:30], *[rows[30:]] * 3]))
+    assert weighed.count == repeated.count == 60
+    np.testing.assert_allclose(weighed.gram, repeated.gram, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(weighed.importance(), repeated.importance(), rtol=1e-5)
+
+
 def test_a_column_that_was_never_used_counts_a_little() -> None:
     rows = np.ones((4, 8), np.float32)
     rows[:, 3] = 0
