@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import pickle
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -106,6 +107,21 @@ class Ground:
         plans = [plan for plan in self.draft.plans if method_of(plan, TYPE, "gptq") != "plain"]
         self._inputs = Inputs(policy, backend, samples.fit, plans, gram=is_compensated, memory=GRAM_BYTES)
 
+    def remember(self, file: Path | None) -> None:
+        """Take answers and inputs from files that begin with this name, or gather them and write those."""
+        if file is None:
+            return
+        answers, inputs = file.with_suffix(".answers.pickle"), file.with_suffix(".inputs.pickle")
+        if answers.exists():
+            self.reference.answers = pickle.loads(answers.read_bytes())
+        else:
+            whole(answers, pickle.dumps(self.reference.answer()))
+        if inputs.exists():
+            self._inputs.held = pickle.loads(inputs.read_bytes())
+        else:
+            self._inputs(next(plan.name for plan in self.draft.plans if is_compensated(plan)))
+            whole(inputs, pickle.dumps(self._inputs.held))
+
     def measure(self, row: Row, size: int) -> Data:
         """Write the bundle of a row, to a place that is removed afterwards, and compare it; mixed in `size` bytes."""
 
@@ -131,13 +147,20 @@ def is_compensated(plan: TensorPlan) -> bool:
     return method_of(plan, TYPE, "gptq") == "gptq"
 
 
-def kept(work: Path | None, row: Row, base: str, options: Data) -> Path | None:
-    """The file of a row; None where none is kept."""
+def kept(work: Path | None, name: str, *depends: object) -> Path | None:
+    """The file of a row, or of what rows have in common; None where none is kept."""
     if work is None:
         return None
     work.mkdir(parents=True, exist_ok=True)
-    key = hashlib.sha256(json.dumps([base, asdict(row), options], sort_keys=True).encode()).hexdigest()
-    return work / f"{row.name.replace(', ', '-').replace(' ', '-')}-{key[:16]}.json"
+    key = hashlib.sha256(json.dumps([name, *depends], sort_keys=True).encode()).hexdigest()
+    return work / f"{name.replace(', ', '-').replace(' ', '-')}-{key[:16]}.json"
+
+
+def whole(file: Path, content: bytes) -> None:
+    """Write a file that is there as a whole or not at all."""
+    unfinished = file.with_suffix(".part")
+    unfinished.write_bytes(content)
+    unfinished.rename(file)
 
 
 def line(data: Data) -> str:
@@ -196,7 +219,7 @@ def main() -> int:
     with ExitStack() as stack:
         for row in ROWS:
             size = sizes.get(row.bytes_of, 0)
-            file = kept(options.work, row, base, {**common, "size": size})
+            file = kept(options.work, row.name, base, asdict(row), common, size)
             if file is not None and file.exists():
                 data: Data = json.loads(file.read_text(encoding="utf-8"))
             else:
@@ -205,11 +228,10 @@ def main() -> int:
                 padded = repr(draft.padded)
                 if padded not in grounds:
                     grounds[padded] = Ground(stack, draft, options.data, **common)
+                    grounds[padded].remember(kept(options.work, "float", base, padded, common))
                 data = grounds[padded].measure(row, size)
                 if file is not None:
-                    unfinished = file.with_suffix(".part")
-                    unfinished.write_text(json.dumps(data) + "\n", encoding="utf-8")
-                    unfinished.rename(file)
+                    whole(file, json.dumps(data).encode())
             sizes[row.name] = data["bytes"]
             results.append(data)
             print(line(data), flush=True)

@@ -40,7 +40,7 @@ class Inputs:
     """Statistics of the inputs of a policy's matrices, gathered when they are first asked for.
 
     plans: the tensors in the order in which they will be asked for; gram: whether x x^T of a tensor is wanted too. At
-    most about `memory` bytes of statistics are held.
+    most about `memory` bytes of statistics are `held`, by the name of the first matrix that an input goes into.
     """
 
     def __init__(
@@ -64,16 +64,16 @@ class Inputs:
                 self._gram.add(name)
         self._memory = memory
         self._on_sample = on_sample
-        self._held: dict[str, InputStatistics] = {}
+        self.held: dict[str, InputStatistics] = {}
 
     def __call__(self, name: str) -> InputStatistics | None:
         """Statistics of the inputs of one tensor; None for one that nothing went into."""
         name = input_name(name)
         if name not in self._columns:
             return None
-        if name not in self._held:
+        if name not in self.held:
             self._gather(self._next(name))
-        statistics = self._held[name]
+        statistics = self.held[name]
         return statistics if statistics.count else None
 
     def _next(self, name: str) -> list[str]:
@@ -89,10 +89,10 @@ class Inputs:
         return chosen
 
     def _gather(self, names: Sequence[str]) -> None:
-        self._held = {name: InputStatistics(self._columns[name], gram=name in self._gram) for name in names}
+        self.held = {name: InputStatistics(self._columns[name], gram=name in self._gram) for name in names}
 
         def note(name: str, rows: NDArray[np.float32]) -> None:
-            statistics = self._held.get(input_name(name))
+            statistics = self.held.get(input_name(name))
             if statistics is not None:
                 statistics.add(rows, GENERATED if len(rows) == 1 else 1.0)
 

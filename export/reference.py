@@ -41,7 +41,7 @@ class Reference:
         self.calibration = calibration
         self._threads = threads
         self._on_step = on_step
-        self._answers: Answers | None = None
+        self.answers: Answers | None = None  # of `answer`
         self._weights = sum(math.prod(plan.shape) for plan in draft.plans)
         self.type = "f32" if self._weights <= MOST_FLOAT32 else "f16"
         request = Request(self.type)
@@ -70,21 +70,25 @@ class Reference:
             )
             yield lambda plan, type: rounder_for(plan, type, method, inputs)
 
+    def answer(self) -> Answers:
+        """The float policy's answers to the held-out samples; it is asked once."""
+        if self.answers is None:
+            samples, core = self.calibration.held_out, self.open()
+            with Policy(core.bundle, core) as policy:
+                on_sample = self.counter(f"answers of {self.type}", len(samples))
+                self.answers = ask(policy, samples, logits_of=core, on_sample=on_sample)
+        return self.answers
+
     def judge(self, path: Path, backend: str) -> Parity:
         """Compare the bundle in `path`, run by one of our backends, on the held-out samples."""
-        samples = self.calibration.held_out
-        if self._answers is None:
-            core = self.open()
-            with Policy(core.bundle, core) as reference:
-                on_sample = self.counter(f"answers of {self.type}", len(samples))
-                self._answers = ask(reference, samples, logits_of=core, on_sample=on_sample)
+        samples, expected = self.calibration.held_out, self.answer()
         on_sample = self.counter(f"answers of {backend}", len(samples))
         bundle = open_bundle(path)
         engine = ENGINES[backend](bundle, self._threads)
         with Policy(bundle, engine) as policy:
-            answers = ask(policy, samples, logits_of=engine, reference=self._answers, on_sample=on_sample)
+            answers = ask(policy, samples, logits_of=engine, reference=expected, on_sample=on_sample)
         quantization = bundle.manifest.quantization.requested
-        return Parity(backend, quantization, compare(self._answers, answers, bundle.contract.action.dimensions))
+        return Parity(backend, quantization, compare(expected, answers, bundle.contract.action.dimensions))
 
     def open(self, *, own_kernels: bool = True) -> CoreBackend:
         """The float policy in the core, with the weights as they are in the folder now."""

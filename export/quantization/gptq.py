@@ -103,7 +103,8 @@ def inverse_factor(hessian: Floats) -> Floats:
 
     With J the reversal of all columns, J H J = L L^T gives H^-1 = (J L^-1 J)^T (J L^-1 J), and J L^-1 J is upper.
     """
-    return np.ascontiguousarray(inverse_of_lower(np.linalg.cholesky(hessian[::-1, ::-1]))[::-1, ::-1])
+    reversed_factor: Floats = np.linalg.cholesky(hessian[::-1, ::-1])
+    return np.ascontiguousarray(inverse_of_lower(reversed_factor)[::-1, ::-1])
 
 
 def inverse_of_lower(factor: Floats) -> Floats:

@@ -35,4 +35,4 @@ def test_a_generated_row_counts_more_often_than_one_of_the_prefix(tiny_checkpoin
     assert min(map(len, rows)) == 1 < max(map(len, rows))
     wide = [part.astype(np.float64) * (GENERATED if len(part) == 1 else 1) ** 0.5 for part in rows]
     assert ours.count == sum(len(part) * (GENERATED if len(part) == 1 else 1) for part in rows)
-    np.testing.assert_allclose(ours.gram, sum(part.T @ part for part in wide), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(ours.gram, sum(part.T @ part for part in wide), rtol=1e-4, atol=1e-3)
