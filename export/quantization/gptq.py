@@ -103,7 +103,7 @@ def inverse_factor(hessian: Floats) -> Floats:
 
     With J the reversal of all columns, J H J = L L^T gives H^-1 = (J L^-1 J)^T (J L^-1 J), and J L^-1 J is upper.
     """
-    reversed_factor: Floats = np.linalg.cholesky(hessian[::-1, ::-1])
+    reversed_factor = np.asarray(np.linalg.cholesky(hessian[::-1, ::-1]), np.float64)
     return np.ascontiguousarray(inverse_of_lower(reversed_factor)[::-1, ::-1])
 
 
