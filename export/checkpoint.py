@@ -20,6 +20,7 @@ from hyt.runtime.json_file import read_json
 
 WEIGHTS = "model.safetensors"
 GATE = "gate.safetensors"
+DRAFT = "draft.safetensors"
 INDEX = "model.safetensors.index.json"
 ACTION_HEAD = "action_head.safetensors"
 _JSON_LIMIT = 64 * 2**20
@@ -94,10 +95,12 @@ class Checkpoint:
     def _find_heads(self) -> list[Path]:
         """The files of the heads that hyt.json names; each must be there, and no other."""
         contract = self.contract
-        kind, gate = ("tokens", None) if contract is None else (contract.action.kind, contract.gate)
+        kind = "tokens" if contract is None else contract.action.kind
+        gate, draft = (None, None) if contract is None else (contract.gate, contract.draft)
         named = {
             ACTION_HEAD: (kind == "continuous", f"a policy whose hyt.json says action.kind {kind!r}"),
             GATE: (gate is not None, f"a policy whose hyt.json has {'no' if gate is None else 'a'} gate"),
+            DRAFT: (draft is not None, f"a policy whose hyt.json has {'no' if draft is None else 'a'} draft head"),
         }
         for name, (wanted, whose) in named.items():
             if (there := (self.path / name).exists()) != wanted:

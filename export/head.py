@@ -13,13 +13,20 @@ A head's tensors have one prefix in head.gguf; `action.` is the head of a contin
 
     up.weight, up.bias                    (units, hidden), (units,)
     down.weight, down.bias                (units,), (1,)
+
+`draft.` is the draft head (`csrc/include/hyt/draft_head.h`), from `draft.safetensors` (`hyt.training.draft` writes it),
+in float32; C is the number of action token ids, K of tokens of a chunk:
+
+    up.weight, up.bias                    (units, hidden), (units,)
+    first.weight                          (C, units)
+    down.weight, down.bias                ((K - 1) * C, units), ((K - 1) * C,)
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 import numpy as np
@@ -27,7 +34,7 @@ from gguf import GGUFWriter
 from numpy.typing import NDArray
 
 from hyt.errors import CheckpointError
-from hyt.export.checkpoint import ACTION_HEAD, GATE, Checkpoint, finite_rows
+from hyt.export.checkpoint import ACTION_HEAD, DRAFT, GATE, Checkpoint, finite_rows
 from hyt.export.families.base import Role, TensorPlan
 from hyt.export.gguf_metadata import add_general_keys
 from hyt.export.safetensors_file import SafetensorsFile, TensorEntry
@@ -54,13 +61,15 @@ class Heads:
     def __init__(self, checkpoint: Checkpoint, contract: Contract, text: TextShapes) -> None:
         self.path = checkpoint.path
         self.heads: list[Head] = []
-        self._holder: dict[str, SafetensorsFile] = {}
+        # Two heads may name their tensors alike, so a plan's source has the head's prefix here.
+        self._holder: dict[str, tuple[SafetensorsFile, str]] = {}
         with ExitStack() as stack:
             for path in checkpoint.head_paths:
                 file = stack.enter_context(SafetensorsFile(path))
                 head = _READERS[path.name](contract, file, text.hidden_size)
-                self.heads.append(head)
-                self._holder |= {plan.source: file for plan in head.plans}
+                self._holder |= {head.prefix + plan.source: (file, plan.source) for plan in head.plans}
+                plans = (replace(plan, source=head.prefix + plan.source) for plan in head.plans)
+                self.heads.append(replace(head, plans=tuple(plans)))
             self._stack = stack.pop_all()
 
     def __enter__(self) -> Heads:
@@ -76,7 +85,8 @@ class Heads:
 
     def read_rows(self, name: str, first: int, count: int) -> NDArray[np.float32]:
         """Rows of a tensor seen as (shape[0], rest), float32 (count, rest); raises CheckpointError unless finite."""
-        return finite_rows(self._holder[name], name, first, count)
+        file, own = self._holder[name]
+        return finite_rows(file, own, first, count)
 
     def add_keys(self, writer: GGUFWriter, name: str, request: str) -> None:
         """The GGUF keys of head.gguf."""
@@ -146,4 +156,25 @@ def gate_shapes(units: int, hidden: int) -> dict[str, tuple[int, ...]]:
     return {"up.weight": (units, hidden), "up.bias": (units,), "down.weight": (units,), "down.bias": (1,)}
 
 
-_READERS = {ACTION_HEAD: _action_head, GATE: _gate}
+def _draft(contract: Contract, file: SafetensorsFile, hidden: int) -> Head:
+    """Check the tensors of the draft head against the contract and the decoder's width."""
+    assert contract.draft is not None  # or its file had not been found
+    shapes = draft_shapes(contract.draft.units, hidden, len(contract.action.token_ids), contract.action.tokens)
+    plans = [TensorPlan(f"draft.{name}", name, shape, "fixed", "draft head") for name, shape in shapes.items()]
+    _check(file, dict(file.entries), plans)
+    return Head("draft.", tuple(plans), {})
+
+
+def draft_shapes(units: int, hidden: int, choices: int, tokens: int) -> dict[str, tuple[int, ...]]:
+    """Shape of each tensor of a draft head by its name in the checkpoint."""
+    rest = (tokens - 1) * choices
+    return {
+        "up.weight": (units, hidden),
+        "up.bias": (units,),
+        "first.weight": (choices, units),
+        "down.weight": (rest, units),
+        "down.bias": (rest,),
+    }
+
+
+_READERS = {ACTION_HEAD: _action_head, GATE: _gate, DRAFT: _draft}

@@ -93,7 +93,7 @@ class Reference:
     def open(self, *, own_kernels: bool = True) -> CoreBackend:
         """The float policy in the core, with the weights as they are in the folder now."""
         mapped = self._weights > MOST_COPIED
-        return CoreBackend(self.bundle, self._threads, mapped=mapped, own_kernels=own_kernels)
+        return CoreBackend(self.bundle, self._threads, mapped=mapped, own_kernels=own_kernels, speculate="off")
 
     def counter(self, what: str, total: int) -> Callable[[], None]:
         """To be called `total` times, to tell how far the work is."""

@@ -29,7 +29,7 @@ def verify_bundle(path: Path, threads: int, backends: Sequence[str] = ("core",))
     said: dict[str, int] = {}
     for backend in backends:
         mapped = backend == "core" and size > MOST_COPIED
-        with load(path, threads=threads, backend=backend, mapped=mapped, warm_up=False) as policy:
+        with load(path, threads=threads, backend=backend, mapped=mapped, speculate="off", warm_up=False) as policy:
             said = _act_once(policy, path)
     found = {"observation": f"uniform noise, seed {SEED}", "mode": "act", **said, "finite": True}
     return {**found, "backends": list(backends)}

@@ -76,13 +76,18 @@ class Session:
         gate_units: int = 0,
         mapped_weights: bool = False,
         without: Sequence[str] = (),
+        draft_units: int = 0,
+        speculate: str = "off",
+        speculation_rows: int = 8,
     ) -> None:
         """Load the files. `threads` 0: all physical cores but one, at most 8; `vocab_size` 0: the embedding's rows.
 
         A continuous policy has `action_steps` and `action_dimensions`, the file `head`, and no action tokens; one with
         a gate has `gate_units` and the file `head`. `kv_type` is f32 or f16; `activations`, what quantised weights are
         multiplied with, int8 or float32. With `mapped_weights` large matrices stay in their files, which must not
-        change meanwhile. `without` names speed-ups of cuts() to leave out.
+        change meanwhile. `without` names speed-ups of cuts() to leave out. A policy with a draft head has `draft_units`
+        and the file `head`; `speculate` is off, auto, last or draft, `speculation_rows` 1 to 8: tokens that one pass
+        feeds at most.
         """
 
     def observe(self, images: list[NDArray[np.uint8]], layout: NDArray[np.int32]) -> None:
@@ -90,6 +95,9 @@ class Session:
 
     def act(self, tag: int) -> ActResult:
         """Action tokens behind `tag` on the current observation."""
+
+    def suppose(self, tokens: NDArray[np.int32]) -> None:
+        """Guess the next action to be these tokens, (action_tokens,); only its time depends on them."""
 
     def act_state(self) -> NDArray[np.float32]:
         """The decoder's output at the tag of the latest act, (hidden): what a gate judges. Empty before one."""

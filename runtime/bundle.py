@@ -6,7 +6,7 @@ Layout of `NAME.hyt/`:
     manifest.sig      the signature of manifest.json (optional)
     language.gguf     the decoder, in llama.cpp's names
     vision.gguf       image encoder and projector
-    head.gguf         small heads: that of a continuous action, the gate (optional)
+    head.gguf         small heads: that of a continuous action, the gate, the draft head (optional)
     tokenizer.json    Hugging Face fast tokenizer
     onnx/             vision, embed, decoder, output (.onnx) and weights.data, which they share (optional)
     report.json       what the export measured (optional)

@@ -249,6 +249,15 @@ class Gate(_Strict):
     threshold: Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 
 
+class Draft(_Strict):
+    """The draft head: one hidden layer of `units` guesses the rest of an action (`csrc/include/hyt/draft_head.h`).
+
+    Guesses are checked before they are used: it changes no answer, only its time.
+    """
+
+    units: Annotated[int, Field(ge=1, le=4096)]
+
+
 @dataclass(frozen=True)
 class Hybrid:
     """The tag of each modality, the end of a thought and its greatest length, of a policy that has them all."""
@@ -273,6 +282,7 @@ class Contract(_Strict):
     thought: Thought | None = None
     action: Action
     gate: Gate | None = None
+    draft: Draft | None = None
     instructions: tuple[str, ...] = ()
 
     @model_validator(mode="after")
@@ -295,6 +305,8 @@ class Contract(_Strict):
             raise ValueError("there must be a thought if, and only if, there is a tag for think")
         if self.gate is not None and self.thought is None:
             raise ValueError("a gate decides when to think: there must be a thought")
+        if self.draft is not None and self.action.tokens < 2:
+            raise ValueError("draft guesses the later action tokens: there must be at least 2")
         tags = [*self.modalities.named().values(), *([] if self.thought is None else [self.thought.end_id])]
         if len(set(tags)) != len(tags):
             raise ValueError("modality tags and thought end must differ from each other")

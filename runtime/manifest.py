@@ -267,12 +267,14 @@ class Manifest(_Part):
             raise ValueError(f"{missing[0]} is not listed: onnx needs it")
         if self.contract.gate is not None and HEAD_NAME not in self.files:
             raise ValueError(f"contract.gate needs {HEAD_NAME}, which is not listed")
+        if self.contract.draft is not None and HEAD_NAME not in self.files:
+            raise ValueError(f"contract.draft needs {HEAD_NAME}, which is not listed")
         return self
 
     def identity(self) -> str:
         """Of weights, tokenizer and contract: equal for policies that answer alike, whatever their reports say."""
         files = {name: file.sha256 for name, file in self.files.items() if name != REPORT_NAME}
-        parts = [sorted(files.items()), self.contract.model_dump(mode="json")]
+        parts = [sorted(files.items()), self.contract.model_dump(mode="json", exclude={"draft"})]
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
     def positions(self) -> int:

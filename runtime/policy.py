@@ -279,6 +279,7 @@ def load(
     require_signature: str | os.PathLike[str] | None = None,
     kv_type: str = "f32",
     mapped: bool = False,
+    speculate: str = "auto",
     backend: str = "core",
     provider: str | None = None,
     activations: str | None = None,
@@ -291,15 +292,17 @@ def load(
     must have signed the bundle. kv_type: "f16" halves the memory of keys and values and rounds them. mapped: large
     matrices stay in the bundle's files, which the system reads and drops as memory allows; slower, and the files must
     not change as long as the policy is used. backend: "core", ours in C++, or "onnx", onnxruntime over the bundle's
-    ONNX graphs on a provider (cpu, which is the default, cuda or tensorrt); kv_type, mapped and without are the core's
-    alone. activations: what quantised weights are multiplied with, "int8" (in blocks, the core's default) or "float32",
-    exact and slower; of ONNX graphs the export decides (hyt-export --activations). without: speed-ups to leave out, to
-    measure what each buys (docs/performance.md lists them).
+    ONNX graphs on a provider (cpu, which is the default, cuda or tensorrt); kv_type, mapped, without and speculate are
+    the core's alone. activations: what quantised weights are multiplied with, "int8" (in blocks, the core's default) or
+    "float32", exact and slower; of ONNX graphs the export decides (hyt-export --activations). without: speed-ups to
+    leave out, to measure what each buys (docs/performance.md lists them). speculate: whether action tokens are guessed
+    and checked several a pass; the answers are the same. "last" guesses the last action, "draft" what the policy's draft head says,
+    "auto" does either where measured passes and the share of right guesses say that it takes less time, "off" never.
     warm_up: answer once in every modality that the policy has, so that the first answer takes as long as any other.
 
     Raises BundleError when the bundle is missing, damaged, changed since its export, of another schema, not signed as
     required or without what the backend reads, InputError for a negative number of threads, no such key, type, backend,
-    provider or speed-up, and MissingDependencyError without onnxruntime.
+    provider or speed-up, or no draft head where one is to guess, and MissingDependencyError without onnxruntime.
     """
     if backend not in BACKENDS:
         raise InputError("backend", expected=f"one of {', '.join(BACKENDS)}", received=repr(backend))
@@ -309,7 +312,15 @@ def load(
         if provider is not None:
             raise InputError("provider", expected="none but with backend 'onnx'", received=repr(provider))
         bundle = open_bundle(path, require_signature=require_signature)
-        core = CoreBackend(bundle, threads, kv_type=kv_type, mapped=mapped, activations=activations, without=without)
+        core = CoreBackend(
+            bundle,
+            threads,
+            kv_type=kv_type,
+            mapped=mapped,
+            activations=activations,
+            without=without,
+            speculate=speculate,
+        )
         policy = Policy(bundle, core)
     else:
         from hyt.runtime.backends.onnx import OnnxBackend
@@ -320,6 +331,13 @@ def load(
                 "backend 'onnx'",
                 expected="keys and values in f32, weights that are copied and nothing left out",
                 received=f"without {', '.join(without)}" if without else of_core,
+                remedy="take the backend 'core', or leave it out",
+            )
+        if speculate not in ("auto", "off"):
+            raise InputError(
+                "backend 'onnx'",
+                expected="speculate auto or off",
+                received=repr(speculate),
                 remedy="take the backend 'core', or leave it out",
             )
         bundle = open_bundle(path, require_signature=require_signature)

@@ -57,6 +57,7 @@ class Shape:
     thought_tokens: int = 12
     vocab_padding: int = 7
     gate_units: int = 0  # 0: no gate
+    draft_units: int = 0  # 0: no draft head
 
     @property
     def tokenizer_size(self) -> int:
@@ -155,6 +156,8 @@ def write_checkpoint(
     make_tokenizer(shape).save(str(directory / "tokenizer.json"))
     if shape.gate_units:
         save_file(make_gate(shape, seed), str(directory / "gate.safetensors"))
+    if shape.draft_units:
+        save_file(make_draft(shape, seed), str(directory / "draft.safetensors"))
     contract = make_contract(shape)
     (directory / "hyt.json").write_text(contract.model_dump_json(indent=1))
     return Checkpoint(directory, model, contract, shape)
@@ -188,6 +191,16 @@ def make_gate(shape: Shape, seed: int = 0) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(seed + 100)
     shapes = {"up.weight": (shape.gate_units, shape.hidden), "up.bias": (shape.gate_units,),
               "down.weight": (shape.gate_units,), "down.bias": (1,)}  # fmt: skip
+    return {name: 0.3 * torch.randn(size, generator=generator) for name, size in shapes.items()}
+
+
+def make_draft(shape: Shape, seed: int = 0) -> dict[str, torch.Tensor]:
+    """A random draft head, of which state and first token both matter."""
+    generator = torch.Generator().manual_seed(seed + 200)
+    rest = (shape.steps * shape.dimensions - 1) * shape.action_bins
+    shapes = {"up.weight": (shape.draft_units, shape.hidden), "up.bias": (shape.draft_units,),
+              "first.weight": (shape.action_bins, shape.draft_units),
+              "down.weight": (rest, shape.draft_units), "down.bias": (rest,)}  # fmt: skip
     return {name: 0.3 * torch.randn(size, generator=generator) for name, size in shapes.items()}
 
 
@@ -237,6 +250,7 @@ def contract_data(shape: Shape = DEFAULT) -> dict[str, Any]:
             ],
         },
         "gate": {"units": shape.gate_units, "threshold": 0.5} if shape.gate_units else None,
+        "draft": {"units": shape.draft_units} if shape.draft_units else None,
         "instructions": ["open the drawer", "close the door slowly"],
     }
 

@@ -77,6 +77,14 @@ py::dict to_dict(const SessionInfo& info) {
     out["action_passes"] = info.action_passes;
     out["vocabulary_passes"] = info.vocabulary_passes;
     out["chunk_passes"] = info.chunk_passes;
+    py::dict speculation;
+    speculation["passes"] = info.speculation.passes;
+    speculation["drafted"] = info.speculation.drafted;
+    speculation["accepted"] = info.speculation.accepted;
+    speculation["now"] = info.speculating;
+    speculation["pass_seconds"] = info.pass_seconds;
+    speculation["exact"] = info.rows_are_exact;
+    out["speculation"] = speculation;
     out["threads"] = info.threads;
     out["backend"] = info.backend;
     py::list without;
@@ -199,7 +207,8 @@ void add_session(py::module_& module) {
                          int32_t thought_end_id, int64_t vocab_size, std::string kv_type,
                          std::string activations, bool own_kernels, std::string head, int64_t action_steps,
                          int64_t action_dimensions, int64_t gate_units, bool mapped_weights,
-                         const std::vector<std::string>& without) {
+                         const std::vector<std::string>& without, int64_t draft_units, std::string speculate,
+                         int64_t speculation_rows) {
                  return make_session({std::move(language),
                                       std::move(vision),
                                       threads,
@@ -219,7 +228,10 @@ void add_session(py::module_& module) {
                                       action_steps,
                                       action_dimensions,
                                       gate_units,
-                                      mapped_weights});
+                                      draft_units,
+                                      mapped_weights,
+                                      std::move(speculate),
+                                      speculation_rows});
              }),
              py::arg("language"), py::arg("vision"), py::kw_only(), py::arg("threads") = 0,
              py::arg("image_count"), py::arg("max_text_tokens"), py::arg("max_thought_tokens"),
@@ -227,11 +239,16 @@ void add_session(py::module_& module) {
              py::arg("thought_end_id"), py::arg("vocab_size") = 0, py::arg("kv_type") = "f32",
              py::arg("activations") = "int8", py::arg("own_kernels") = true, py::arg("head") = "",
              py::arg("action_steps") = 0, py::arg("action_dimensions") = 0, py::arg("gate_units") = 0,
-             py::arg("mapped_weights") = false, py::arg("without") = std::vector<std::string>{})
+             py::arg("mapped_weights") = false, py::arg("without") = std::vector<std::string>{},
+             py::arg("draft_units") = 0, py::arg("speculate") = "off",
+             py::arg("speculation_rows") = kMostRows)
         .def("observe", &observe, py::arg("images"), py::arg("layout"))
         .def(
             "act", [](Session& s, int32_t tag) { return act_result([&](ActResult& r) { s.act(tag, r); }); },
             py::arg("tag"))
+        .def(
+            "suppose", [](Session& s, const Ids& tokens) { s.suppose(id_list(tokens, "guessed tokens")); },
+            py::arg("tokens"))
         .def("act_state", [](Session& s) { return to_array(s.act_state()); })
         .def("think_begin", &Session::think_begin, py::arg("tag"), py::call_guard<py::gil_scoped_release>())
         .def("think", &think, py::arg("until") = py::none(), py::arg("max_steps") = py::none())

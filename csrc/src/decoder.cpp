@@ -2,6 +2,7 @@
 #include "hyt/decoder.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <limits>
 #include <numeric>
@@ -9,6 +10,13 @@
 #include "hyt/error.h"
 
 namespace hyt {
+namespace {
+
+// Of time_steps(): a few passes, or fewer where they take long.
+constexpr int kTimedPasses = 20, kLeastTimedPasses = 2;
+constexpr double kTimedSeconds = 0.1;
+
+}  // namespace
 
 Decoder::Decoder(Backend& backend, Workspace& workspace, const GgufFile& file, const DecoderShape& shape,
                  ggml_tensor* image_tokens)
@@ -46,22 +54,26 @@ Decoder::Decoder(Backend& backend, Workspace& workspace, const GgufFile& file, c
     if (can_fuse()) fused_.emplace(backend.strips(), params_, shape.cells);
 }
 
-void Decoder::place_graphs() {
+void Decoder::place_graphs(int64_t action_rows) {
     const std::unique_ptr<Prefill> largest = build_prefill(shape_.max_prefix);
     workspace_.reserve(largest->graph);
     for (int slot = 0; slot < shape_.slots; ++slot) {
         for (int head = 0; head < kHeads; ++head) {
             if (!has(static_cast<Head>(head))) continue;
-            steps_[slot][head] = build_step(static_cast<Slot>(slot), static_cast<Head>(head));
-            workspace_.reserve(steps_[slot][head]->graph);
+            const int64_t most = static_cast<Head>(head) == Head::action ? action_rows : 1;
+            for (int64_t rows = 1; rows <= most; ++rows) {
+                steps_[slot][head].push_back(
+                    build_step(static_cast<Slot>(slot), static_cast<Head>(head), rows));
+                workspace_.reserve(steps_[slot][head].back()->graph);
+            }
         }
         if (!shape_.action_head) continue;
         chunks_[slot] = build_chunk(static_cast<Slot>(slot));
         workspace_.reserve(chunks_[slot]->graph);
     }
     for (auto& slot : steps_) {
-        for (auto& step : slot)
-            if (step) workspace_.place(step->graph);
+        for (auto& head : slot)
+            for (auto& step : head) workspace_.place(step->graph);
     }
     for (auto& chunk : chunks_)
         if (chunk) workspace_.place(chunk->graph);
@@ -94,20 +106,19 @@ void Decoder::prefill(Slot slot, const int32_t* ids, int64_t length, const int64
     cache_.set_length(slot, length);
 }
 
-void Decoder::write_visible(ggml_tensor* visible, int64_t first, int64_t last) {
+// Says that the query of a row sees cells [first, last).
+void Decoder::write_visible(ggml_tensor* visible, int64_t row, int64_t first, int64_t last) {
+    const auto offset = static_cast<size_t>(row) * visible->nb[1];
     if (visible->type == GGML_TYPE_I32) {
         const int32_t range[2] = {static_cast<int32_t>(first), static_cast<int32_t>(last)};
-        ggml_backend_tensor_set(visible, range, 0, sizeof range);
+        ggml_backend_tensor_set(visible, range, offset, sizeof range);
         return;
     }
     for (int64_t i = 0; i < shape_.cells; ++i) {
         mask_[static_cast<size_t>(i)] =
             i >= first && i < last ? 0.0f : -std::numeric_limits<float>::infinity();
     }
-    for (int64_t query = 0; query < visible->ne[1]; ++query) {
-        const auto offset = static_cast<size_t>(query) * visible->nb[1];
-        ggml_backend_tensor_set(visible, mask_.data(), offset, mask_.size() * sizeof(float));
-    }
+    ggml_backend_tensor_set(visible, mask_.data(), offset, mask_.size() * sizeof(float));
 }
 
 // Throws Error unless `token` can be fed and a sequence may have `last` positions.
@@ -122,29 +133,58 @@ void Decoder::check_fed(int32_t token, int64_t last) const {
 }
 
 void Decoder::step(Slot slot, Head head, int32_t token, float* logits, float* state) {
-    const int64_t position = cache_.length(slot);
-    check_fed(token, position + 1);
-    const Step& s = *steps_[static_cast<size_t>(slot)][static_cast<size_t>(head)];
-    const auto at = static_cast<int32_t>(position);
-    const int64_t row = cache_.first_row(slot) + position;
-    ggml_backend_tensor_set(s.id, &token, 0, sizeof token);
-    ggml_backend_tensor_set(s.position, &at, 0, sizeof at);
-    ggml_backend_tensor_set(s.cell, &row, 0, sizeof row);
-    write_visible(s.visible, 0, position + 1);
-    if (s.visible_in_window) {
-        write_visible(s.visible_in_window, std::max<int64_t>(0, position + 1 - params_.window), position + 1);
+    steps(slot, head, &token, 1, logits, state);
+}
+
+void Decoder::steps(Slot slot, Head head, const int32_t* tokens, int64_t count, float* logits, float* state) {
+    const int64_t first = cache_.length(slot), last = first + count;
+    for (int64_t i = 0; i < count; ++i) check_fed(tokens[i], last);
+    const Step& s =
+        *steps_[static_cast<size_t>(slot)][static_cast<size_t>(head)][static_cast<size_t>(count) - 1];
+    const auto rows = static_cast<size_t>(count);
+    ggml_backend_tensor_set(s.ids, tokens, 0, rows * sizeof(int32_t));
+    ggml_backend_tensor_set(s.positions, positions_.data() + first, 0, rows * sizeof(int32_t));
+    std::iota(rows_.begin(), rows_.begin() + count, cache_.first_row(slot) + first);
+    ggml_backend_tensor_set(s.cells, rows_.data(), 0, rows * sizeof(int64_t));
+    for (int64_t i = 0; i < count; ++i) {
+        const int64_t seen = first + i + 1;
+        write_visible(s.visible, i, 0, seen);
+        if (s.visible_in_window)
+            write_visible(s.visible_in_window, i, std::max<int64_t>(0, seen - params_.window), seen);
     }
-    backend_.compute(s.graph.nodes(), head == Head::action ? "action token" : "thought token");
-    cache_.set_length(slot, position + 1);
+    const char* phase = head == Head::vocabulary ? "thought token"
+                        : count > 1              ? "action tokens"
+                                                 : "action token";
+    backend_.compute(s.graph.nodes(), phase);
+    cache_.set_length(slot, last);
     ++passes_[static_cast<size_t>(head)];
 
-    if (state) ggml_backend_tensor_get(s.state, state, 0, ggml_nbytes(s.state));
-    const int64_t count = logit_count(head);
-    ggml_backend_tensor_get(s.logits, logits, 0, static_cast<size_t>(count) * sizeof(float));
+    if (state) ggml_backend_tensor_get(s.states, state, 0, s.states->nb[1]);  // the first row's
+    const int64_t values = logit_count(head) * count;
+    ggml_backend_tensor_get(s.logits, logits, 0, static_cast<size_t>(values) * sizeof(float));
     if (params_.final_softcap > 0) {
         const float cap = params_.final_softcap;
-        for (int64_t i = 0; i < count; ++i) logits[i] = cap * std::tanh(logits[i] / cap);
+        for (int64_t i = 0; i < values; ++i) logits[i] = cap * std::tanh(logits[i] / cap);
     }
+}
+
+double Decoder::time_steps(Slot slot, int64_t count) {
+    using Clock = std::chrono::steady_clock;
+    const std::vector<int32_t> tokens(static_cast<size_t>(count), 0);
+    std::vector<float> logits(static_cast<size_t>(logit_count(Head::action) * count));
+    const int64_t passes = passes_[static_cast<size_t>(Head::action)];
+    double shortest = std::numeric_limits<double>::max(), all = 0;
+    for (int i = 0; i < kTimedPasses && (i < kLeastTimedPasses || all < kTimedSeconds); ++i) {
+        cache_.set_length(slot, shape_.max_prefix);
+        const auto start = Clock::now();
+        steps(slot, Head::action, tokens.data(), count, logits.data());
+        const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+        shortest = std::min(shortest, seconds);
+        all += seconds;
+    }
+    cache_.set_length(slot, 0);
+    passes_[static_cast<size_t>(Head::action)] = passes;
+    return shortest;
 }
 
 int64_t Decoder::logit_count(Head head) const {

@@ -20,7 +20,7 @@ std::unique_ptr<Decoder::Chunk> Decoder::build_chunk(Slot slot) {
     chunk->id = graph_input(graph, GGML_TYPE_I32, 1);
     chunk->positions = graph_input(graph, GGML_TYPE_I32, rows);
     chunk->cells = graph_input(graph, GGML_TYPE_I64, rows);
-    chunk->visible = visible_input(graph, rows);
+    chunk->visible = visible_input(graph, rows, true);
 
     ggml_tensor* fed = ggml_scale(c, head.slots(), params_.embedding_scale);
     ggml_tensor* x = ggml_concat(c, embed(graph, chunk->id), fed, 1);  // (hidden, rows)
@@ -57,7 +57,7 @@ void Decoder::chunk(Slot slot, int32_t token, float* values, float* state) {
                             static_cast<size_t>(rows) * sizeof(int32_t));
     std::iota(rows_.begin(), rows_.begin() + rows, cache_.first_row(slot) + first);
     ggml_backend_tensor_set(chunk.cells, rows_.data(), 0, static_cast<size_t>(rows) * sizeof(int64_t));
-    write_visible(chunk.visible, 0, last);
+    for (int64_t row = 0; row < chunk.visible->ne[1]; ++row) write_visible(chunk.visible, row, 0, last);
     backend_.compute(chunk.graph.nodes(), "action chunk");
     ++chunk_passes_;
     ggml_backend_tensor_get(chunk.values, values, 0, ggml_nbytes(chunk.values));

@@ -87,14 +87,14 @@ void Decoder::build_fused(const Graph& graph, Prefill& prefill) const {
 
 void Decoder::build_fused(const Graph& graph, Step& step, Slot slot, Head head) const {
     ggml_context* c = graph.context();
-    ggml_tensor* x = fused::embedded(c, *fused_, weights_.embedding, step.id, nullptr, nullptr);
+    ggml_tensor* x = fused::embedded(c, *fused_, weights_.embedding, step.ids, nullptr, nullptr);
     const auto attend = [&](int64_t i, const Projections& p) {
         const bool windowed = step.visible_in_window && params_.slides(i);
         return attend_slot(graph, slot, i, p.query, windowed ? step.visible_in_window : step.visible);
     };
-    step.state = fused_layers(graph, x, {step.position, step.cell, false}, attend);
-    ggml_set_output(step.state);
-    step.logits = logits(graph, head, step.state);
+    step.states = fused_layers(graph, x, {step.positions, step.cells, false}, attend);
+    ggml_set_output(step.states);
+    step.logits = logits(graph, head, step.states);
     ggml_set_output(step.logits);
     graph.expand(step.logits);
 }

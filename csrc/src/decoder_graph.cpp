@@ -32,9 +32,9 @@ size_t Decoder::node_count() const {
     return static_cast<size_t>(params_.layers) * kNodesPerLayer + kNodesBeside;
 }
 
-// Which cells `queries` see: an input, written by write_visible().
-ggml_tensor* Decoder::visible_input(const Graph& graph, int64_t queries) const {
-    if (backend_.cuts().own_attention) return graph_input(graph, GGML_TYPE_I32, 2);
+// Which cells `queries` see, `alike` or each its own: an input, written by write_visible().
+ggml_tensor* Decoder::visible_input(const Graph& graph, int64_t queries, bool alike) const {
+    if (backend_.cuts().own_attention) return graph_input(graph, GGML_TYPE_I32, 2, alike ? 1 : queries);
     return graph_input(graph, GGML_TYPE_F32, shape_.cells, queries);
 }
 
@@ -127,12 +127,12 @@ ggml_tensor* Decoder::finish_layer(const Graph& graph, const DecoderLayer& layer
     return ggml_add(c, h, x);
 }
 
-// The head's rows of the output matrix times the normed state (hidden).
+// The head's rows of the output matrix times the normed states (hidden, n).
 ggml_tensor* Decoder::logits(const Graph& graph, Head head, ggml_tensor* state) const {
     ggml_context* c = graph.context();
     ggml_tensor* action = head == Head::action ? weights_.action_head : nullptr;
     ggml_tensor* rows = action ? action : weights_.output;
-    ggml_tensor* all = fused_ && !in_strips(rows) ? ops::single_product(c, rows, state)
+    ggml_tensor* all = fused_ && !in_strips(rows) ? ops::plain_product(c, rows, state)
                                                   : ops::matmul(c, backend_, rows, state);
     return head == Head::vocabulary || action ? all : ops::picked(c, all, shape_.action_ids);
 }
@@ -165,32 +165,32 @@ std::unique_ptr<Decoder::Prefill> Decoder::build_prefill(int64_t length) {
     return prefill;
 }
 
-std::unique_ptr<Decoder::Step> Decoder::build_step(Slot slot, Head head) {
+std::unique_ptr<Decoder::Step> Decoder::build_step(Slot slot, Head head, int64_t rows) {
     auto step = std::make_unique<Step>(node_count());
     const Graph& graph = step->graph;
     const bool windowed = params_.even_layers_slide && params_.window < shape_.cells;
-    step->id = graph_input(graph, GGML_TYPE_I32, 1);
-    step->position = graph_input(graph, GGML_TYPE_I32, 1);
-    step->cell = graph_input(graph, GGML_TYPE_I64, 1);
-    step->visible = visible_input(graph, 1);
-    step->visible_in_window = windowed ? visible_input(graph, 1) : nullptr;
+    step->ids = graph_input(graph, GGML_TYPE_I32, rows);
+    step->positions = graph_input(graph, GGML_TYPE_I32, rows);
+    step->cells = graph_input(graph, GGML_TYPE_I64, rows);
+    step->visible = visible_input(graph, rows, false);
+    step->visible_in_window = windowed ? visible_input(graph, rows, false) : nullptr;
 
     if (fused_) {
         build_fused(graph, *step, slot, head);
         return step;
     }
-    ggml_tensor* x = embed(graph, step->id);
+    ggml_tensor* x = embed(graph, step->ids);
     for (int64_t i = 0; i < params_.layers; ++i) {
         const DecoderLayer& layer = weights_.layers[static_cast<size_t>(i)];
-        const Projections p = project(graph, layer, norm(graph, x, layer.attention_norm), step->position);
-        store(graph, i, p, step->cell);
+        const Projections p = project(graph, layer, norm(graph, x, layer.attention_norm), step->positions);
+        store(graph, i, p, step->cells);
         ggml_tensor* visible = windowed && params_.slides(i) ? step->visible_in_window : step->visible;
         ggml_tensor* attended = attend_slot(graph, slot, i, p.query, visible);
         x = finish_layer(graph, layer, x, attended);
     }
-    step->state = norm(graph, x, weights_.output_norm);
-    ggml_set_output(step->state);
-    step->logits = logits(graph, head, step->state);
+    step->states = norm(graph, x, weights_.output_norm);
+    ggml_set_output(step->states);
+    step->logits = logits(graph, head, step->states);
     ggml_set_output(step->logits);
     graph.expand(step->logits);
     return step;

@@ -5,30 +5,12 @@
 #include <cmath>
 #include <limits>
 
-#include "hyt/error.h"
-
 namespace hyt {
-namespace {
-
-std::vector<float> read(const GgufFile& file, const std::string& name, const std::vector<int64_t>& shape) {
-    const GgufTensor& found = file.tensor(name, shape);
-    const std::string subject = file.path() + ": tensor " + name;
-    if (found.type != GGML_TYPE_F32) throw Error(subject, "type f32", ggml_type_name(found.type));
-    const auto* values = reinterpret_cast<const float*>(found.data);
-    std::vector<float> out(values, values + found.bytes / sizeof(float));
-    if (!std::all_of(out.begin(), out.end(), [](float value) { return std::isfinite(value); })) {
-        throw Error(subject, "finite weights", "NaN or infinity");
-    }
-    return out;
-}
-
-}  // namespace
-
 Gate::Gate(const GgufFile& file, int64_t hidden, int64_t units)
-    : up_(read(file, "gate.up.weight", {hidden, units})),
-      up_bias_(read(file, "gate.up.bias", {units})),
-      down_(read(file, "gate.down.weight", {units})),
-      down_bias_(read(file, "gate.down.bias", {1})[0]) {}
+    : up_(file.floats("gate.up.weight", {hidden, units})),
+      up_bias_(file.floats("gate.up.bias", {units})),
+      down_(file.floats("gate.down.weight", {units})),
+      down_bias_(file.floats("gate.down.bias", {1})[0]) {}
 
 float Gate::probability(const float* state) const {
     const size_t hidden = up_.size() / down_.size();

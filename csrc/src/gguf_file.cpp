@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cmath>
 #include <cstring>
@@ -334,6 +335,18 @@ const GgufTensor& GgufFile::tensor(const std::string& name, const std::vector<in
         throw Error(path_ + ": tensor " + name, shape_text(shape), shape_text(received));
     }
     return tensor;
+}
+
+std::vector<float> GgufFile::floats(const std::string& name, const std::vector<int64_t>& shape) const {
+    const GgufTensor& found = tensor(name, shape);
+    const std::string subject = path_ + ": tensor " + name;
+    if (found.type != GGML_TYPE_F32) throw Error(subject, "type f32", ggml_type_name(found.type));
+    const auto* values = reinterpret_cast<const float*>(found.data);
+    std::vector<float> out(values, values + found.bytes / sizeof(float));
+    if (!std::all_of(out.begin(), out.end(), [](float value) { return std::isfinite(value); })) {
+        throw Error(subject, "finite weights", "NaN or infinity");
+    }
+    return out;
 }
 
 }  // namespace hyt

@@ -1,5 +1,5 @@
-// Attention: a CPU kernel for many queries (tiles of two matrix products), one for a single query, and the
-// composition from ggml's operators for backends that run neither.
+// Attention: a CPU kernel for many queries (tiles of two matrix products), one for queries on their own, and
+// the composition from ggml's operators for backends that run neither.
 #include <algorithm>
 #include <array>
 #include <limits>
@@ -33,8 +33,8 @@ struct Scratch {
     int64_t size() const { return keys + values + scores + outputs + row; }
 };
 
-Scratch scratch_for(int64_t head_dim, int64_t queries, int64_t keys) {
-    if (queries == 1) return {0, 0, pad(keys), 0, head_dim};
+Scratch scratch_for(int64_t head_dim, bool apart, int64_t keys) {
+    if (apart) return {0, 0, pad(keys), 0, head_dim};
     const auto rows = static_cast<int64_t>(kQueries);
     return {head_dim * pad(keys), pad(keys) * pad(head_dim), rows * pad(keys), rows * pad(head_dim),
             head_dim};
@@ -118,9 +118,13 @@ struct Operands {
     Scratch parts;
 
     int64_t queries() const { return query->ne[2]; }
-    const int32_t* range() const { return visible ? static_cast<const int32_t*>(visible->data) : nullptr; }
-    int64_t first_key() const { return range() ? range()[0] : 0; }
-    int64_t last_key() const { return range() ? range()[1] : keys->ne[2]; }
+    // The keys that a query sees; of a range for all, any query's.
+    const int32_t* range(int64_t at) const {
+        if (!visible) return nullptr;
+        return static_cast<const int32_t*>(visible->data) + (visible->ne[1] > 1 ? 2 * at : 0);
+    }
+    int64_t first_key(int64_t at = 0) const { return visible ? range(at)[0] : 0; }
+    int64_t last_key(int64_t at = 0) const { return visible ? range(at)[1] : keys->ne[2]; }
     int64_t group() const { return shape.heads / shape.kv_heads; }
     // How many keys the query sees, from the first on; a given range holds for all queries alike.
     int64_t seen_by(int64_t at) const {
@@ -133,16 +137,16 @@ struct Operands {
 };
 
 // One query: head by head, over the visible keys only.
-void attend_one(const Operands& o, int64_t head, int64_t batch) {
+void attend_one(const Operands& o, int64_t head, int64_t at, int64_t batch) {
     float* scores = o.scratch;
     float* buffer = scores + o.parts.scores;
-    const int64_t first = o.first_key(), last = o.last_key();
+    const int64_t first = o.first_key(at), last = o.last_key(at);
     const int64_t kv_head = head / o.group(), n = o.shape.head_dim;
-    const float* query = read_row(o.query, head, 0, batch, nullptr);
+    const float* query = read_row(o.query, head, at, batch, nullptr);
     for (int64_t j = first; j < last; ++j)
         scores[j - first] = dot(query, read_row(o.keys, kv_head, j, batch, buffer), n);
     const float norm = soften(scores, last - first, o.shape);
-    float* out = o.out_row(head, 0, batch);
+    float* out = o.out_row(head, at, batch);
     std::fill(out, out + n, 0.0f);
     if (o.values->type != GGML_TYPE_F32 || n % kTileWidth != 0) {
         for (int64_t j = first; j < last; ++j) {
@@ -214,11 +218,17 @@ void attend_many(const Operands& o, int64_t kv_head, int64_t batch, int64_t firs
     }
 }
 
+// Whether queries are computed one by one: a single one, and those that each have a range of keys.
+bool attends_apart(const ggml_tensor* query, const ggml_tensor* visible) {
+    return query->ne[2] == 1 || (visible && visible->ne[1] > 1);
+}
+
 void compute_attention(ggml_tensor* result, int thread, int threads, void* user) {
     const auto& shape = *static_cast<const AttentionShape*>(user);
     const ggml_tensor *query = result->src[0], *keys = result->src[1];
     auto* out = static_cast<float*>(result->data);
-    const Scratch parts = scratch_for(shape.head_dim, query->ne[2], keys->ne[2]);
+    const bool apart = attends_apart(query, result->src[3]);
+    const Scratch parts = scratch_for(shape.head_dim, apart, keys->ne[2]);
     const Operands o{query,
                      keys,
                      result->src[2],
@@ -228,9 +238,10 @@ void compute_attention(ggml_tensor* result, int thread, int threads, void* user)
                      out + ggml_nelements(query) + thread * parts.size(),
                      parts};
     const int64_t batches = query->ne[3];
-    if (o.queries() == 1) {
-        for (int64_t i = thread; i < shape.heads * batches; i += threads)
-            attend_one(o, i % shape.heads, i / shape.heads);
+    if (apart) {
+        const int64_t rows = shape.heads * o.queries();
+        for (int64_t i = thread; i < rows * batches; i += threads)
+            attend_one(o, i % shape.heads, i % rows / shape.heads, i / rows);
         return;
     }
     // Enough pieces that every thread has work; each piece transposes its keys anew, so no more than that.
@@ -270,7 +281,8 @@ ggml_tensor* attention(ggml_context* c, const Backend& backend, ggml_tensor* que
     if (!backend.cuts().own_attention) {
         return ggml_reshape_2d(c, composed(c, query, keys, values, visible, shape), width, columns);
     }
-    const int64_t scratch = scratch_for(shape.head_dim, query->ne[2], keys->ne[2]).size() * backend.threads();
+    const bool apart = attends_apart(query, visible);
+    const int64_t scratch = scratch_for(shape.head_dim, apart, keys->ne[2]).size() * backend.threads();
     ggml_tensor* all = custom(c, "attention", GGML_TYPE_F32, width * columns + scratch, 1,
                               {query, keys, values, visible}, compute_attention, &shape);
     return ggml_view_2d(c, all, width, columns, static_cast<size_t>(width) * sizeof(float), 0);

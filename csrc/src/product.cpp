@@ -1,4 +1,4 @@
-// Products with matrices in strips, and of single columns with matrices in plain layout.
+// Products with matrices in strips, and of a few columns with matrices in plain layout.
 #include "hyt/product.h"
 
 #include <ggml-cpu.h>
@@ -42,28 +42,34 @@ void compute_product(ggml_tensor* out, int thread, int threads, void* user) {
     kernels.multiply(p, first, last);
 }
 
-// The column in the type that the matrix' rows are multiplied with.
-void compute_converted(ggml_tensor* out, int thread, int, void*) {
-    if (thread > 0) return;
+// The columns in the type that the matrix' rows are multiplied with.
+void compute_converted(ggml_tensor* out, int thread, int threads, void*) {
     const ggml_tensor* x = out->src[0];
     const ggml_type type = ggml_get_type_traits_cpu(out->src[1]->type)->vec_dot_type;
-    const auto* values = static_cast<const float*>(x->data);
-    if (type == GGML_TYPE_F32) {
-        std::copy_n(values, x->ne[0], static_cast<float*>(out->data));
-    } else {
-        ggml_get_type_traits_cpu(type)->from_float(values, out->data, x->ne[0]);
+    const auto [first, last] = share(out->ne[1], thread, threads);
+    for (int64_t i = first; i < last; ++i) {
+        const float* values = column(x, i);
+        char* to = static_cast<char*>(out->data) + static_cast<size_t>(i) * out->nb[1];
+        if (type == GGML_TYPE_F32) {
+            std::copy_n(values, x->ne[0], reinterpret_cast<float*>(to));
+        } else {
+            ggml_get_type_traits_cpu(type)->from_float(values, to, x->ne[0]);
+        }
     }
 }
 
-void compute_single(ggml_tensor* out, int thread, int threads, void*) {
+void compute_plain(ggml_tensor* out, int thread, int threads, void*) {
     const ggml_tensor *matrix = out->src[0], *x = out->src[1];
     const auto dot = ggml_get_type_traits_cpu(matrix->type)->vec_dot;
     const auto* rows = static_cast<const char*>(matrix->data);
-    auto* to = static_cast<float*>(out->data);
+    const auto* columns = static_cast<const char*>(x->data);
     const auto [first, last] = share(out->ne[0], thread, threads);
     for (int64_t row = first; row < last; ++row) {
         const char* at = rows + static_cast<size_t>(row) * matrix->nb[1];
-        dot(static_cast<int>(matrix->ne[0]), to + row, 0, at, 0, x->data, 0, 1);
+        for (int64_t i = 0; i < out->ne[1]; ++i) {
+            const char* values = columns + static_cast<size_t>(i) * x->nb[1];
+            dot(static_cast<int>(matrix->ne[0]), column(out, i) + row, 0, at, 0, values, 0, 1);
+        }
     }
 }
 
@@ -97,12 +103,13 @@ ggml_tensor* product(ggml_context* c, const StripKernels& kernels, ggml_tensor* 
                   &kernels);
 }
 
-ggml_tensor* single_product(ggml_context* c, ggml_tensor* matrix, ggml_tensor* x) {
+ggml_tensor* plain_product(ggml_context* c, ggml_tensor* matrix, ggml_tensor* x) {
     const ggml_type type = ggml_get_type_traits_cpu(matrix->type)->vec_dot_type;
     const auto bytes = static_cast<int64_t>(ggml_row_size(type, x->ne[0]));
     ggml_tensor* converted =
-        custom(c, "quantise", GGML_TYPE_I8, bytes, 1, {x, matrix}, compute_converted, nullptr);
-    return custom(c, "head", GGML_TYPE_F32, matrix->ne[1], 1, {matrix, converted}, compute_single, nullptr);
+        custom(c, "quantise", GGML_TYPE_I8, bytes, x->ne[1], {x, matrix}, compute_converted, nullptr);
+    return custom(c, "head", GGML_TYPE_F32, matrix->ne[1], x->ne[1], {matrix, converted}, compute_plain,
+                  nullptr);
 }
 
 ggml_tensor* picked(ggml_context* c, ggml_tensor* x, const std::vector<int32_t>& ids) {

@@ -1,4 +1,5 @@
-// Checks what comes in, drives the encoder and the decoder, times each phase.
+// Checks what comes in, drives the encoder and the decoder, times each phase; session_decode.cpp decodes the
+// action.
 #include "hyt/session.h"
 
 #include <algorithm>
@@ -25,18 +26,6 @@ void check_range(const char* subject, int64_t value, int64_t low, int64_t high) 
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
-
-size_t largest(const std::vector<float>& values) {
-    return static_cast<size_t>(std::max_element(values.begin(), values.end()) - values.begin());
-}
-
-// Softmax's value at `index`.
-float probability(const std::vector<float>& logits, size_t index) {
-    const float top = *std::max_element(logits.begin(), logits.end());
-    double sum = 0;
-    for (const float logit : logits) sum += std::exp(static_cast<double>(logit - top));
-    return static_cast<float>(std::exp(static_cast<double>(logits[index] - top)) / sum);
 }
 
 ggml_type kv_type(const std::string& name) {
@@ -99,7 +88,7 @@ Session::Session(const SessionConfig& config)
     check_ids(config.thought_suppressed_ids, "suppressed id");
     check_ids({config.thought_end_id}, "thought end id");
 
-    decoder_->place_graphs();
+    start_speculation();
     if (vision_) workspace_.place(vision_->graph());
     suppressed_.assign(static_cast<size_t>(params.vocabulary), 0);
     std::fill(suppressed_.begin() + config_.vocab_size, suppressed_.end(), uint8_t{1});
@@ -108,7 +97,6 @@ Session::Session(const SessionConfig& config)
         throw Error("thought end id", "an id that is not suppressed", std::to_string(config.thought_end_id));
     }
     act_state_.resize(static_cast<size_t>(params.hidden));
-    action_logits_.resize(config.action_token_ids.size());
     vocabulary_logits_.resize(static_cast<size_t>(params.vocabulary));
     thought_.tokens.reserve(static_cast<size_t>(config.max_thought_tokens));
     for (Prefix* prefix : {&prefix_, &next_prefix_, &followed_prefix_}) {
@@ -143,6 +131,9 @@ void Session::check_config() const {
     check_range("action_dimensions", config_.action_dimensions, 1 - least,
                 config_.continuous() ? kMostPositions : 0);
     check_range("gate_units", config_.gate_units, 0, kMostPositions);
+    check_range("draft_units", config_.draft_units, 0, config_.action_tokens > 1 ? kMostPositions : 0);
+    check_range("speculation_rows", config_.speculation_rows, 1, kMostRows);
+    speculate_from(config_.speculate);
     kv_type(config_.kv_type);
 }
 
@@ -227,43 +218,6 @@ void Session::observe(const std::vector<ImageView>& images, const std::vector<in
     std::swap(prefix_, next_prefix_);
     observed_ = true;
     vision_seconds_ = seconds_since(start);
-}
-
-void Session::decide(Slot slot, int32_t first, double vision, double prefill, ActResult& result,
-                     float* state) {
-    const auto start = Clock::now();
-    result.think_probability.reset();
-    if (action_head_) {
-        decode_chunk(slot, first, result, state);
-    } else {
-        decode_actions(slot, first, result, state);
-    }
-    const double decode = seconds_since(start);
-    result.timings = {vision, prefill, decode, vision + prefill + decode};
-}
-
-void Session::decode_chunk(Slot slot, int32_t first, ActResult& result, float* state) {
-    result.values.resize(static_cast<size_t>(action_head_->params().slots()));
-    decoder_->chunk(slot, first, result.values.data(), state);
-    for (const float value : result.values) {
-        if (!std::isfinite(value)) throw Error("action", "finite values", "NaN or infinity");
-    }
-}
-
-void Session::decode_actions(Slot slot, int32_t first, ActResult& result, float* state) {
-    result.tokens.resize(static_cast<size_t>(config_.action_tokens));
-    result.probabilities.resize(static_cast<size_t>(config_.action_tokens));
-    const int64_t length = decoder_->cache().length(slot);
-    int32_t token = first;
-    for (size_t i = 0; i < result.tokens.size(); ++i) {
-        decoder_->step(slot, Head::action, token, action_logits_.data(), i == 0 ? state : nullptr);
-        const size_t choice = largest(action_logits_);
-        token = config_.action_token_ids[choice];
-        result.tokens[i] = token;
-        result.probabilities[i] = probability(action_logits_, choice);
-    }
-    // Roll back: the slot is as it was, so the same call gives the same tokens.
-    decoder_->cache().set_length(slot, length);
 }
 
 void Session::act(int32_t tag, ActResult& result) {
@@ -437,6 +391,10 @@ SessionInfo Session::info() {
     info.action_passes = decoder_->passes(Head::action);
     info.vocabulary_passes = decoder_->passes(Head::vocabulary);
     info.chunk_passes = decoder_->chunk_passes();
+    info.speculation = speculation_->counts();
+    info.speculating = speculation_->now();
+    info.pass_seconds = speculation_->costs();
+    info.rows_are_exact = decoder_->rows_are_exact();
     info.threads = backend_.threads();
     info.backend = backend_.name();
     info.cuts = backend_.cuts();

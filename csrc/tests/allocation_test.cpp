@@ -130,6 +130,24 @@ void check_session(const hyt::SessionConfig& config, const Allowed& allowed) {
     }
 }
 
+// Nor with guesses, right ones or wrong ones, wherever they come from.
+void check_speculation(hyt::SessionConfig config, const char* how) {
+    if (hyt::strip_kernels().empty()) return;  // ggml's graphs are counted above
+    config.speculate = how;
+    hyt::Session session(config);
+    const std::vector<int32_t> layout = hyt::test::layout(9);
+    hyt::ActResult result;
+    session.observe(hyt::test::Images(7).views(), layout);
+    session.act(3, result);
+    std::vector<int32_t> other = result.tokens;
+    for (int round = 0; round < 40; ++round) {
+        session.observe(hyt::test::Images(static_cast<unsigned>(round / 2)).views(), layout);
+        if (round % 3 == 0) session.suppose(other);
+        CHECK(allocations_of([&] { session.act(3, result); }) == 0);
+    }
+    CHECK(how == std::string("auto") || session.info().speculation.accepted > 0);
+}
+
 }  // namespace
 
 int main() {
@@ -150,6 +168,10 @@ int main() {
             without.own_kernels = false;
             check_session(without, allowed(without, per_graph));
         }
+    }
+    hyt::SessionConfig config = hyt::test::write_model(directory, true);
+    for (config.threads = 1; config.threads < 3; ++config.threads) {
+        for (const char* how : {"last", "auto"}) check_speculation(config, how);
     }
     std::filesystem::remove_all(directory);
     return hyt::test::failures;

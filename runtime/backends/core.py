@@ -23,6 +23,8 @@ Result = TypeVar("Result")
 KV_TYPES = ("f32", "f16")
 MOST_THREADS = 512
 """As many as ggml takes."""
+SPECULATE = ("auto", "off", "last", "draft")
+"""Where guesses of action tokens come from: measured, nowhere, the last action, the policy's draft head."""
 
 
 class CoreBackend:
@@ -31,8 +33,9 @@ class CoreBackend:
     threads: 0 takes all physical cores but one, at most 8; kv_type: f32 or f16, of keys and values; mapped: leave large
     matrices in their files; activations: int8 (also None) or float32, what quantised weights are multiplied with;
     own_kernels: False composes everything from ggml's operators (see `watch`); without: speed-ups to leave out, by the
-    names that the core gives them (docs/performance.md). Raises BundleError when the core cannot read the bundle's
-    weights, InputError for another name, MissingDependencyError when the core itself cannot be loaded.
+    names that the core gives them (docs/performance.md); speculate: how action tokens are guessed, one of SPECULATE
+    (see `hyt.load`). Raises BundleError when the core cannot read the bundle's weights, InputError for what an argument
+    cannot be, MissingDependencyError when the core itself cannot be loaded.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class CoreBackend:
         activations: str | None = None,
         own_kernels: bool = True,
         without: Sequence[str] = (),
+        speculate: str = "auto",
     ) -> None:
         if not 0 <= threads <= MOST_THREADS:
             expected = f"0 (all physical cores but one) to {MOST_THREADS}"
@@ -53,6 +57,8 @@ class CoreBackend:
             raise InputError("kv type", expected=f"one of {', '.join(KV_TYPES)}", received=repr(kv_type))
         if activations not in (None, *ACTIVATIONS):
             raise InputError("activations", expected=f"one of {', '.join(ACTIVATIONS)}", received=repr(activations))
+        if speculate not in SPECULATE:
+            raise InputError("speculate", expected=f"one of {', '.join(SPECULATE)}", received=repr(speculate))
         try:
             from hyt.runtime import _core
         except ImportError as problem:  # not built, or without the ggml libraries of llama-cpp-python
@@ -67,6 +73,13 @@ class CoreBackend:
         action = contract.action
         thought = contract.thought
         continuous = action.kind == "continuous"
+        if speculate == "draft" and contract.draft is None:
+            raise InputError(
+                f"policy {contract.name!r}",
+                expected="a draft head for speculate 'draft'",
+                received="none",
+                remedy="train one with hyt-train draft, or take auto",
+            )
         try:
             session = _core.Session(
                 str(bundle.language),
@@ -89,6 +102,8 @@ class CoreBackend:
                 activations=activations or ACTIVATIONS[0],
                 mapped_weights=mapped,
                 without=list(without),
+                draft_units=contract.draft.units if contract.draft else 0,
+                speculate=speculate,
             )
         except _core.CoreError as problem:
             raise BundleError(

@@ -151,6 +151,19 @@ def shares(phases: Mapping[str, Summary], cost: Cost, ceiling: Ceiling) -> dict[
     return found
 
 
+def speculation_line(told: Mapping[str, Any] | None) -> str:
+    """What the engine tells of its guesses, as the end of a caption; nothing where it makes none."""
+    if told is None or not (told["pass_seconds"] or told["passes"]):
+        return ""
+    first, *more = told["pass_seconds"] or [1.0]
+    costs = ", ".join(f"{seconds / first:.2f}" for seconds in more)
+    measured = f"; passes of 2 to {len(more) + 1} tokens take {costs} of one" if more else ""
+    return (
+        f"\nspeculation ({told['now']} now): {told['accepted']} of {told['drafted']} guesses right "
+        f"in {told['passes']} passes{measured}"
+    )
+
+
 def bench_table(phases: Mapping[str, Summary], report: Mapping[str, Any]) -> Table:
     """One row a phase; below it memory and the measured ceiling."""
     ceiling, cost = report["ceiling"], report["cost"]
@@ -162,7 +175,8 @@ def bench_table(phases: Mapping[str, Summary], report: Mapping[str, Any]) -> Tab
         caption=f"weights {cost['weight_bytes'] / 2**20:.1f} MiB, "
         f"peak memory {report['peak_rss_bytes'] / 2**20:.0f} MiB; {thoughts}"
         f"this machine reads {ceiling['bytes_per_second'] / 1e9:.1f} GB/s and multiplies float32 at "
-        f"{ceiling['flops_per_second'] / 1e9:.0f} GFLOP/s (quantised weights multiply in int8, which may be faster)",
+        f"{ceiling['flops_per_second'] / 1e9:.0f} GFLOP/s (quantised weights multiply in int8, which may be faster)"
+        f"{speculation_line(report['backend'].get('speculation'))}",
         caption_justify="left",
     )
     table.add_column("phase")

@@ -31,6 +31,7 @@ def run(options: Namespace) -> None:
         mapped=options.mapped,
         activations=options.activations,
         without=options.without,
+        speculate=options.speculate,
     )
     with Policy(bundle, backend) as policy:
         instruction = options.instruction or next(iter(policy.contract.instructions), None)

@@ -138,6 +138,8 @@ def _prompt(contract: Contract) -> Iterable[tuple[str, str]]:
         yield "thought", f"at most {thought.max_tokens} tokens up to token {thought.end_id}"
     if contract.gate is not None:
         yield "gate", f"{contract.gate.units} units, thinks from probability {contract.gate.threshold:g}"
+    if contract.draft is not None:
+        yield "draft", f"{contract.draft.units} units, guess the action behind its first token"
 
 
 def _template(segment: TextSegment) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from hyt.runtime.backends.core import KV_TYPES
+from hyt.runtime.backends.core import KV_TYPES, SPECULATE
 from hyt.runtime.manifest import ACTIVATIONS
 from hyt.runtime.policy import BACKENDS, Policy, load
 
@@ -38,6 +38,12 @@ def add_loading_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="leave large matrices in the bundle's files: little memory, but slower (backend core)",
     )
+    parser.add_argument(
+        "--speculate",
+        choices=SPECULATE,
+        default=SPECULATE[0],
+        help="guess action tokens and check several a pass: where it pays, never, by the last action or the draft head",
+    )
     add_signature_option(parser)
 
 
@@ -59,6 +65,7 @@ def load_policy(options: argparse.Namespace) -> Policy:
         require_signature=options.require_signature,
         kv_type=options.kv,
         mapped=options.mapped,
+        speculate=options.speculate,
         backend=options.backend,
         provider=options.provider,
         activations=options.activations,

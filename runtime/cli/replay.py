@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hyt.errors import BundleError, ReplayError
-from hyt.runtime.backends.core import KV_TYPES, MOST_THREADS
+from hyt.runtime.backends.core import KV_TYPES, MOST_THREADS, SPECULATE
 from hyt.runtime.bundle import describe_file
 from hyt.runtime.cli.loading import add_signature_option
 from hyt.runtime.cli.output import check_output, describe_bundle, machine, versions, write_json
@@ -104,6 +104,7 @@ def _loading(recording: Recording, options: argparse.Namespace) -> dict[str, Any
         "threads": options.threads if options.threads is not None else threads if _is_count(threads) else 0,
         "kv_type": _one_of(KV_TYPES, then.get("kv")),
         "mapped": then.get("mapped") is True,
+        "speculate": _one_of(SPECULATE, then.get("speculate")),
         "backend": options.backend or _one_of(BACKENDS, then.get("backend")),
         "provider": then.get("provider") if options.backend is None else None,
         "require_signature": options.require_signature,

@@ -143,11 +143,11 @@ def _write_vision(model: Any, path: Path, quantize: str | None) -> None:
     finish(writer)
 
 
-def write_head(path: Path, gate: dict[str, torch.Tensor]) -> None:
-    """Write a gate's tensors as head.gguf."""
+def write_head(path: Path, head: dict[str, torch.Tensor], prefix: str = "gate") -> None:
+    """Write the tensors of a gate, or of another head, as head.gguf."""
     writer = gguf.GGUFWriter(str(path), "hyt-head")
-    for name, value in gate.items():
-        writer.add_tensor(f"gate.{name}", value.numpy())
+    for name, value in head.items():
+        writer.add_tensor(f"{prefix}.{name}", value.numpy())
     finish(writer)
 
 

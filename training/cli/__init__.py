@@ -10,14 +10,14 @@ import sys
 from collections.abc import Sequence
 
 from hyt.errors import HytError
-from hyt.training.cli import adapt, collect, evaluate, fit, gate, import_, study
+from hyt.training.cli import adapt, collect, draft, evaluate, fit, gate, import_, study
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one subcommand; returns the exit code."""
     parser = argparse.ArgumentParser(prog="hyt-train", description="Train small HyT policies on the simulated arm.")
-    commands = parser.add_subparsers(required=True, metavar="collect|import|adapt|fit|gate|evaluate|study")
-    for command in (collect, import_, adapt, fit, gate, evaluate, study):
+    commands = parser.add_subparsers(required=True, metavar="collect|import|adapt|fit|gate|draft|evaluate|study")
+    for command in (collect, import_, adapt, fit, gate, draft, evaluate, study):
         command.add(commands)
     options = parser.parse_args(arguments)
     try:

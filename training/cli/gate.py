@@ -41,10 +41,11 @@ def run(options: argparse.Namespace) -> None:
 
         from hyt.dataset import open_dataset
         from hyt.training.gate import GateRecipe, fit_gate, judge
-        from hyt.training.gate_file import write_gate
+        from hyt.training.head_file import write_head
     except ImportError as missing:
         raise needs("train", missing) from None
     from hyt.export.exporter import export_bundle
+    from hyt.runtime.contract import Gate
     from hyt.runtime.policy import load
 
     torch.set_num_threads(options.threads)
@@ -62,7 +63,9 @@ def run(options: argparse.Namespace) -> None:
             dataset = open_dataset(options.data, chunk_steps=policy.contract.action.steps)
             judged = judge(policy, dataset, recipe, report)
     gate = fit_gate(judged, recipe)
-    write_gate(options.checkpoint, gate, {"quantization": options.quantization, **vars(recipe), **gate.measured})
+    described = {"quantization": options.quantization, **vars(recipe), **gate.measured}
+    told = Gate(units=gate.units, threshold=gate.threshold)
+    write_head(options.checkpoint, "gate", told, gate.tensors, described)
     report(json.loads((options.checkpoint / "gate.json").read_text(encoding="utf-8")))
 
 

@@ -1,5 +1,6 @@
-// The transformer decoder: a prefill graph per prefix length, and per cache slot one-token graphs and, for a
-// continuous policy, a graph for a whole chunk; over one KV cache.
+// The transformer decoder: a prefill graph per prefix length, and per cache slot one-token graphs, k-token
+// graphs for drafts of action tokens and, for a continuous policy, a graph for a whole chunk; over one KV
+// cache.
 //
 // A prefill sees its whole prefix in both directions (prefix-LM) or only what stands before (causal), as the
 // model was trained; each step sees the prefix and the steps before it. A chunk's rows see all of that and
@@ -47,9 +48,9 @@ class Decoder {
     KvCache& cache() { return cache_; }
     size_t weight_bytes() const { return weights_.bytes(); }
 
-    // Reserves the workspace for the largest prefill and places the step graphs; once, after other graphs
-    // reserved.
-    void place_graphs();
+    // Reserves the workspace for the largest prefill and places the step graphs, those of Head::action for 1
+    // to `action_rows` tokens; once, after other graphs reserved.
+    void place_graphs(int64_t action_rows);
 
     // Makes sure that the graph for prefixes of this length exists; allocates when it does not.
     void prepare_prefill(int64_t length);
@@ -62,6 +63,18 @@ class Decoder {
     // (action ids) for Head::action, (vocabulary) for Head::vocabulary. `state`, when given, receives what
     // the head read: (hidden), behind the output norm.
     void step(Slot slot, Head head, int32_t token, float* logits, float* state = nullptr);
+
+    // Feeds `count` tokens in one pass, as many as there is a graph for, each seeing those before it: logits
+    // (rows of the head, count), `state` of the first token. Where rows_are_exact(), the bits of as many
+    // calls of step().
+    void steps(Slot slot, Head head, const int32_t* tokens, int64_t count, float* logits,
+               float* state = nullptr);
+    // Not with ggml's products, which may sum one column and several in other orders.
+    bool rows_are_exact() const { return fused_.has_value() && backend_.cuts().own_attention; }
+
+    // Seconds of a pass of `count` tokens for Head::action behind the longest prefix: the shortest of a few.
+    // The slot's content is lost.
+    double time_steps(Slot slot, int64_t count);
 
     // Feeds one token and the action slots behind it, and leaves what the action head makes of them in
     // `values` (steps * dimensions); `state` as in step(), of the token. The slot's length stays as it was.
@@ -84,9 +97,9 @@ class Decoder {
     struct Step {
         explicit Step(size_t nodes) : graph(nodes) {}
         Graph graph;
-        ggml_tensor *id, *position, *cell;         // one each: int32, int32, int64
+        ggml_tensor *ids, *positions, *cells;      // (n): int32, int32, int64
         ggml_tensor *visible, *visible_in_window;  // see ops::attention
-        ggml_tensor *state, *logits;               // (hidden), (head's rows)
+        ggml_tensor *states, *logits;              // (hidden, n), (head's rows, n)
     };
     struct Chunk {
         explicit Chunk(size_t nodes) : graph(nodes) {}
@@ -97,12 +110,12 @@ class Decoder {
     };
 
     std::unique_ptr<Prefill> build_prefill(int64_t length);
-    std::unique_ptr<Step> build_step(Slot slot, Head head);
+    std::unique_ptr<Step> build_step(Slot slot, Head head, int64_t rows);
     std::unique_ptr<Chunk> build_chunk(Slot slot);
     bool has(Head head) const { return head == Head::vocabulary || !shape_.action_ids.empty(); }
     void check_fed(int32_t token, int64_t last) const;
     size_t node_count() const;
-    ggml_tensor* visible_input(const Graph& graph, int64_t queries) const;
+    ggml_tensor* visible_input(const Graph& graph, int64_t queries, bool alike) const;
     ggml_tensor* cached(const Graph& graph, ggml_tensor* all, Slot slot) const;
     ggml_tensor* embed(const Graph& graph, ggml_tensor* ids) const;
     ggml_tensor* norm(const Graph& graph, ggml_tensor* x, ggml_tensor* weight) const;
@@ -128,7 +141,7 @@ class Decoder {
     void build_fused(const Graph& graph, Prefill& prefill) const;
     void build_fused(const Graph& graph, Step& step, Slot slot, Head head) const;
 
-    void write_visible(ggml_tensor* visible, int64_t first, int64_t last);
+    void write_visible(ggml_tensor* visible, int64_t row, int64_t first, int64_t last);
 
     Backend& backend_;
     Workspace& workspace_;
@@ -139,11 +152,11 @@ class Decoder {
     KvCache cache_;
     std::optional<fused::Context> fused_;  // empty: graphs are composed from ggml's operators and ops.h
     ggml_tensor* image_tokens_;
-    std::map<int64_t, std::unique_ptr<Prefill>> prefills_;  // by length
-    std::unique_ptr<Step> steps_[kSlots][kHeads];
+    std::map<int64_t, std::unique_ptr<Prefill>> prefills_;      // by length
+    std::vector<std::unique_ptr<Step>> steps_[kSlots][kHeads];  // by tokens fed - 1
     std::unique_ptr<Chunk> chunks_[kSlots];
     std::vector<int32_t> positions_;  // 0, 1, 2, ...
-    std::vector<int64_t> rows_;       // scratch for a prefill's or a chunk's cells
+    std::vector<int64_t> rows_;       // scratch for the cells that are written
     std::vector<float> mask_;         // scratch for one query's mask
     int64_t passes_[kHeads] = {};
     int64_t chunk_passes_ = 0;

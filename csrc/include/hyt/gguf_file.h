@@ -60,6 +60,9 @@ class GgufFile {
     // otherwise.
     const GgufTensor& tensor(const std::string& name, const std::vector<int64_t>& shape) const;
 
+    // Its values; throws Error likewise, and where it is not of finite float32.
+    std::vector<float> floats(const std::string& name, const std::vector<int64_t>& shape) const;
+
     // Takes the whole pages of these bytes of the mapping out of this process's memory, where they would
     // count a second time beside their copy; reading them again fetches them from the file.
     void release(const uint8_t* data, size_t bytes) const;

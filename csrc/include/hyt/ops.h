@@ -34,9 +34,10 @@ struct AttentionShape {
 
 // Softmax attention. query (head_dim, heads, n, batch) float32; keys and values (head_dim, kv_heads, m,
 // batch), float32 or float16; rows of head_dim are contiguous, all else may be strided -> (head_dim * heads,
-// n * batch) float32. `visible` says which keys every query sees, null for all: with our kernels int32 (2),
-// the first and one past the last; composed, a float32 mask (m, n) of 0 and minus infinity. `shape` must
-// outlive the graph.
+// n * batch) float32. `visible` says which keys every query sees, null for all: with our kernels int32,
+// the first and one past the last, (2) of all queries or (2, n) of each; composed, a float32 mask (m, n) of 0
+// and minus infinity. Queries with a range each get the bits that each would get alone. `shape` must outlive
+// the graph.
 ggml_tensor* attention(ggml_context* context, const Backend& backend, ggml_tensor* query, ggml_tensor* keys,
                        ggml_tensor* values, ggml_tensor* visible, const AttentionShape& shape);
 

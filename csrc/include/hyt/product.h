@@ -23,8 +23,9 @@ ggml_tensor* quantised(ggml_context* c, const StripKernels& kernels, ggml_tensor
 ggml_tensor* product(ggml_context* c, const StripKernels& kernels, ggml_tensor* matrix, ggml_tensor* x,
                      ggml_tensor* bias = nullptr);
 
-// matrix (columns, rows) of any weight type, in plain layout, times x (columns) float32 -> (rows).
-ggml_tensor* single_product(ggml_context* c, ggml_tensor* matrix, ggml_tensor* x);
+// matrix (columns, rows) of any weight type, in plain layout, times x (columns, n) float32 -> (rows, n); a
+// column's products do not depend on the others.
+ggml_tensor* plain_product(ggml_context* c, ggml_tensor* matrix, ggml_tensor* x);
 
 // Rows `ids` of x (rows, n) float32 -> (ids, n); `ids` outlives the graph.
 ggml_tensor* picked(ggml_context* c, ggml_tensor* x, const std::vector<int32_t>& ids);

@@ -20,7 +20,9 @@
 #include <vector>
 
 #include "hyt/decoder.h"
+#include "hyt/draft_head.h"
 #include "hyt/gate.h"
+#include "hyt/speculation.h"
 #include "hyt/vision.h"
 
 namespace hyt {
@@ -41,12 +43,19 @@ struct SessionConfig {
     std::string activations = "int8";  // or "float32": what quantised weights are multiplied with
     bool own_kernels = true;           // false: ggml's operators only
     Cuts cuts;                         // what makes it fast
-    std::string head;                  // path of head.gguf; read for a continuous policy or a gate
+    std::string head;  // path of head.gguf; read for a continuous policy, a gate or a draft head
     int64_t action_steps = 0, action_dimensions = 0;  // of a continuous chunk; 0: action tokens
     int64_t gate_units = 0;                           // hidden units of the gate; 0: no gate
+    int64_t draft_units = 0;                          // and of the draft head
     // Large matrices stay in the files, which the system reads and drops as memory allows: little memory, a
     // slower layout. The files must not change meanwhile.
     bool mapped_weights = false;
+    // How action tokens are guessed, to be checked several a pass: off, last (the last action's), draft (the
+    // draft head's) or auto: where measured passes and the share of right guesses say that it pays. No token
+    // and no probability depends on it; where matrices are ggml's to multiply, that holds of tokens and auto
+    // is off.
+    std::string speculate = "off";
+    int64_t speculation_rows = kMostRows;  // of a pass at most
 
     bool continuous() const { return action_steps > 0; }
 };
@@ -78,6 +87,10 @@ struct SessionInfo {
     size_t weight_bytes, kv_bytes, workspace_bytes;
     // Passes since the start: decode steps through each output matrix, whole chunks of a continuous policy.
     int64_t action_passes, vocabulary_passes, chunk_passes;
+    Speculation::Counts speculation;
+    std::string speculating;           // what the next action will do: off, last or draft
+    std::vector<double> pass_seconds;  // of 1, 2, ... rows, where they decide
+    bool rows_are_exact;               // a pass of several rows has the bits of as many of one
     int threads;
     std::string backend;
     Cuts cuts;
@@ -118,6 +131,10 @@ class Session {
     // Empty before the first act.
     std::vector<float> act_state();
 
+    // The next action is guessed to be these tokens (action_tokens), in place of the last action's; only its
+    // time depends on them.
+    void suppose(const std::vector<int32_t>& tokens);
+
     // The action behind another prefix over the same images.
     void follow(const std::vector<int32_t>& layout, int32_t tag, ActResult& result);
 
@@ -157,10 +174,14 @@ class Session {
     void fill(Prefix& prefix, Slot slot);
     void fill_observed();
     void load_action_head();
+    void start_speculation();
     // `state`, when given, receives the decoder's output (hidden) at the position of `first`.
     void decide(Slot slot, int32_t first, double vision, double prefill, ActResult& result,
                 float* state = nullptr);
     void decode_actions(Slot slot, int32_t first, ActResult& result, float* state);
+    void draft(const float* state, int32_t first);
+    double time_draft();
+    int64_t read_rows(int64_t rows, int64_t said, ActResult& result) const;
     void decode_chunk(Slot slot, int32_t first, ActResult& result, float* state);
     void think_step();
     int32_t choose_thought() const;
@@ -174,6 +195,8 @@ class Session {
     std::unique_ptr<ActionHead> action_head_;                // null with action tokens
     std::unique_ptr<Decoder> decoder_;
     std::optional<Gate> gate_;
+    std::optional<DraftHead> draft_head_;
+    std::optional<Speculation> speculation_;
 
     bool observed_ = false;
     Prefix prefix_;
@@ -187,6 +210,8 @@ class Session {
     int32_t thought_next_ = 0;         // token to feed next
     double slowest_step_ = 0;          // seconds, of the steps lately
     std::vector<uint8_t> suppressed_;  // (vocabulary), 1: never chosen in a thought
+    std::vector<int32_t> fed_;         // (rows of a pass at most)
+    std::vector<float> draft_state_;   // (hidden), of an action whose state nobody asked for
     std::vector<float> action_logits_, vocabulary_logits_;
     ThinkResult thought_;
 };
