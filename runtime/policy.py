@@ -296,8 +296,9 @@ def load(
     the core's alone. activations: what quantised weights are multiplied with, "int8" (in blocks, the core's default) or
     "float32", exact and slower; of ONNX graphs the export decides (hyt-export --activations). without: speed-ups to
     leave out, to measure what each buys (docs/performance.md lists them). speculate: whether action tokens are guessed
-    and checked several a pass; the answers are the same. "last" guesses the last action, "draft" what the policy's draft head says,
-    "auto" does either where measured passes and the share of right guesses say that it takes less time, "off" never.
+    and checked several a pass; the answers are the same. "last" guesses the last action, "draft" what the policy's
+    draft head says, "auto" does either where measured passes and the share of right guesses say that it takes less
+    time, "off" never.
     warm_up: answer once in every modality that the policy has, so that the first answer takes as long as any other.
 
     Raises BundleError when the bundle is missing, damaged, changed since its export, of another schema, not signed as
