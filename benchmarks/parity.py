@@ -184,7 +184,12 @@ def _count(
 
 
 def parity(
-    checkpoint: Path, bundle: Path, against: Path | None, observations: int, threads: int, activations: str | None
+    checkpoint: Path,
+    bundle: Path,
+    against: Path | None,
+    observations: int,
+    threads: int,
+    activations: str | None = None,
 ) -> dict[str, Any]:
     """The comparison as JSON values."""
     torch.set_num_threads(threads)

@@ -51,7 +51,7 @@ def differing(one: bytes, other: bytes) -> int:
         ("files/vision.gguf/size", None),
         ("quantization/types/language.gguf/f32", 14),
         ("provenance/version", "0.1.1"),
-        ("schema_version/minor", 3),
+        ("schema_version/minor", 2),
     ],
 )
 def test_one_changed_byte_that_makes_another_valid_manifest(bundle_copy: Path, path: str, value: Any) -> None:
