@@ -74,8 +74,8 @@ class Sweeper:
 @contextmanager
 def garbage_in_slack() -> Iterator[Sweeper]:
     """In the block garbage is collected by the sweeper alone, and what was there before is not looked at again."""
+    # No collection to begin with: over all that a large program holds it would keep the link silent for too long.
     collecting, frozen = gc.isenabled(), gc.get_freeze_count() > 0
-    gc.collect()
     gc.disable()
     if not frozen:
         gc.freeze()

@@ -80,3 +80,16 @@ def test_what_an_application_froze_or_switched_off_stays_so() -> None:
     finally:
         gc.enable()
         gc.unfreeze()
+
+
+def test_a_large_program_is_not_searched_for_garbage_where_an_episode_begins_or_ends() -> None:
+    collections = []
+    gc.callbacks.append(lambda phase, _: collections.append(phase))
+    try:
+        gc.disable()
+        with garbage_in_slack():
+            pass
+        assert not collections
+    finally:
+        gc.callbacks.pop()
+        gc.enable()
