@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from contextlib import closing
 
+import pytest
+
 from hyt.runtime.schedule.stolen import StolenTime
 
 
@@ -38,3 +40,16 @@ def test_a_new_beginning_forgets_what_was_before() -> None:
         stolen.begin()
         busy(0.005)
         assert stolen.end() < 0.02
+
+
+@pytest.mark.parametrize(
+    ("accounted", "sleeps", "stolen"), [(0.007, 0, 0.003), (0.01, 0, 0.0), (0.011, 0, 0.0), (0.007, 1, 0.0)]
+)
+def test_what_is_missing_of_ten_milliseconds_was_stolen(
+    monkeypatch: pytest.MonkeyPatch, accounted: float, sleeps: int, stolen: float
+) -> None:
+    accounts = iter([(5.0, 2.0, 4), (5.01, 2.0 + accounted, 4 + sleeps)])
+    with closing(StolenTime()) as watched:
+        monkeypatch.setattr(watched, "_read", lambda: next(accounts))
+        watched.begin()
+        assert watched.end() == pytest.approx(stolen, abs=1e-9)
