@@ -28,7 +28,7 @@ struct Prefilled {
     hyt::Decoder decoder;
 
     Prefilled(const hyt::SessionConfig& config, int threads)
-        : backend(threads, true),
+        : backend(threads, hyt::Cuts{}),
           decoder(backend, workspace, hyt::GgufFile(config.language),
                   {0, kPrefix, kCells, hyt::kSlots, GGML_TYPE_F32, config.action_token_ids, nullptr},
                   nullptr) {
