@@ -6,6 +6,7 @@
 #   make parity     the core against PyTorch on 1000 observations, f32 and INT4
 #   make quantization   what each way to quantise the shipped policy costs and keeps
 #   make bench      timings of the shipped policy and of random 0.5B and 3B shapes, and against llama.cpp, onnxruntime, PyTorch
+#   make bench-avx2  the timings against llama.cpp with both held to AVX2, on a CPU that has more
 #   make firmware-check   cppcheck over the firmware;  make firmware-size: its flash, RAM and deepest stack
 #   make neon-check   tests of the core's Arm kernels, cross-compiled, on an emulated CPU with and one without int8 dot products
 #   make fuzz       a coverage-guided fuzzer on the firmware for FUZZ_SECONDS, ten minutes
@@ -29,7 +30,7 @@ PACKAGES := python runtime export dataset firmware_bridge training simulation
 SOURCES := $(shell find $(PACKAGES) csrc -type f -not -path '*/__pycache__/*') CMakeLists.txt pyproject.toml
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-slow lint format neon-check firmware-check firmware-size fuzz evaluate parity quantization bench policy setup setup-dev clean
+.PHONY: run test test-slow lint format neon-check firmware-check firmware-size fuzz evaluate parity quantization bench bench-avx2 policy setup setup-dev clean
 .DELETE_ON_ERROR:
 
 run: setup $(OUT)/metaworld-arm.hyt/manifest.json
@@ -129,6 +130,16 @@ bench: setup-dev $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/metaworld-arm-onn
 	    --json $(OUT)/peers-metaworld-arm.json
 	$(BIN)/python benchmarks/peers.py $(OUT)/random-0.5b.hyt --thought 100 --repeat 10 --json $(OUT)/peers-0.5b.json
 	$(BIN)/python benchmarks/peers.py $(OUT)/random-3b.hyt --thought 0 --repeat 10 --json $(OUT)/peers-3b.json
+
+# llama.cpp and ours, both built for AVX2 and nothing newer, in an environment of their own: on a CPU that has more.
+# pip keeps built wheels by their names alone, so here it keeps and takes none.
+bench-avx2: $(OUT)/metaworld-arm.hyt/manifest.json $(OUT)/random-0.5b.hyt/manifest.json $(OUT)/random-3b.hyt/manifest.json
+	CMAKE_ARGS="-DGGML_NATIVE=OFF -DHYT_ARCH=x86-64-v3" SKBUILD_BUILD_DIR=build/avx2 PIP_NO_CACHE_DIR=1 \
+	    $(MAKE) VENV=$(VENV)-avx2 setup-dev
+	for case in "metaworld-arm 1 15 200" "random-0.5b 2 100 20" "random-3b 2 0 10"; do set -- $$case; \
+	    ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 FBGEMM_ENABLE_INSTRUCTIONS=AVX2 \
+	    $(VENV)-avx2/bin/python benchmarks/peers.py $(OUT)/$$1.hyt --threads $$2 --thought $$3 --repeat $$4 \
+	        --against llama.cpp --json $(OUT)/peers-avx2-$$1.json || exit; done
 
 policy: setup-dev
 	$(BIN)/hyt-train collect $(OUT)/data --episodes 350

@@ -1,7 +1,7 @@
 """Acts, thoughts and images against llama.cpp, onnxruntime and PyTorch, on the same weights, interleaved in one run.
 
-    python benchmarks/peers.py BUNDLE... [--threads 2] [--repeat 30] [--thought 64] [--no-pytorch] [--trials FILE]
-                               [--json FILE]
+    python benchmarks/peers.py BUNDLE... [--threads 2] [--repeat 30] [--thought 64] [--against ENGINE,...]
+                               [--trials FILE] [--json FILE]
 
 Each repetition takes a new prefix of random tokens, as long as the policy's own, and new random images, and asks every
 contestant in turn, in an order that rotates: for an action and for a thought behind that prefix, and for a whole act
@@ -39,6 +39,7 @@ from hyt.runtime.bundle import open_bundle
 from hyt.runtime.cli.output import machine, versions
 from hyt.runtime.statistics import summarise
 
+ENGINES = ("llama.cpp", "onnxruntime", "pytorch")
 BOOTSTRAP = 2000
 SMALL, MOST_PARAMETERS = 10**8, 10**9
 """Of a case in which PyTorch thinks, and acts: larger ones take too long or do not fit beside the others in float32."""
@@ -52,15 +53,18 @@ def prefixes(case: Case, count: int) -> list[list[int]]:
     return [random.integers(2, case.vocabulary, case.prefix).tolist() for _ in range(count)]
 
 
-def entrants(case: Case, pytorch: bool, say: Callable[[str], None]) -> list[Entrant]:
+def entrants(case: Case, against: list[str], say: Callable[[str], None]) -> list[Entrant]:
     """Who takes part in a case beside ours, and in what."""
     language = ("act", "think") if case.thought else ("act",)
-    found = [Entrant("llama.cpp", language)]
-    if open_bundle(case.bundle).manifest.onnx is None:
-        say("  no ONNX graphs in the bundle, so no onnxruntime (hyt-export --onnx writes them)")
-    else:
-        found.append(Entrant("onnxruntime", (*language, "whole")))
-    if pytorch:
+    found = []
+    if "llama.cpp" in against:
+        found.append(Entrant("llama.cpp", language))
+    if "onnxruntime" in against:
+        if open_bundle(case.bundle).manifest.onnx is None:
+            say("  no ONNX graphs in the bundle, so no onnxruntime (hyt-export --onnx writes them)")
+        else:
+            found.append(Entrant("onnxruntime", (*language, "whole")))
+    if "pytorch" in against:
         size = parameters(case)
         tasks = (*language, "whole") if size < SMALL else ("act", "whole")
         small = size < MOST_PARAMETERS
@@ -76,7 +80,7 @@ def run_case(case: Case, options: argparse.Namespace, say: Callable[[str], None]
     trials = Trials(options.trials, say)
     asked = {"ours": tasks}
     settings = {"ours": {"threads": threads}}
-    for entrant in entrants(case, options.pytorch, say):
+    for entrant in entrants(case, options.against, say):
         asked[entrant.engine] = entrant.tasks
         settings[entrant.engine] = trials.best(entrant, case, threads, prefixes(case, TRIALS + 1))
     text = bundle.manifest.shapes.text
@@ -163,6 +167,13 @@ def ratio(ours: list[float], theirs: list[float]) -> list[float]:
     return [round(float(value), 4) for value in (middle, low, high)]
 
 
+def _engines(text: str) -> list[str]:
+    names = text.split(",")
+    if not set(names) <= set(ENGINES):
+        raise argparse.ArgumentTypeError(f"expected some of {','.join(ENGINES)}, received {text}")
+    return names
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -170,7 +181,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="of ours, and at most of every other (default 2)")
     parser.add_argument("--repeat", type=int, default=30, help="(default 30)")
     parser.add_argument("--thought", type=int, default=64, help="tokens of a thought, 0 for none (default 64)")
-    parser.add_argument("--no-pytorch", dest="pytorch", action="store_false", help="leave PyTorch out")
+    parser.add_argument("--against", type=_engines, default=list(ENGINES), metavar="ENGINE,...", help="(default: all)")
     parser.add_argument(
         "--trials", type=Path, metavar="FILE", help="take what was tried from it, and add what is tried"
     )

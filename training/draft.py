@@ -11,7 +11,7 @@ A guess is checked before it is used, so a draft head changes the time of an act
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,11 +20,10 @@ import numpy.typing as npt
 import torch
 
 from hyt.dataset import Decision
-from hyt.errors import DatasetError, InputError
-from hyt.runtime.observation import Observation
+from hyt.errors import InputError
 from hyt.runtime.policy import Policy
+from hyt.training.answers import Report, asked, ranks
 
-Report = Callable[[dict[str, Any]], None]
 _TEST_OF = 5
 """Every so many-th episode is for the report."""
 
@@ -78,24 +77,15 @@ def listen(policy: Policy, decisions: Sequence[Decision], recipe: DraftRecipe, r
     if action.tokens < 2:
         expected = "actions of several tokens"
         raise InputError(f"policy {policy.contract.name!r}", expected=expected, received=f"{action.tokens}")
-    count = min(recipe.decisions, len(decisions))
-    if count == 0:
-        raise DatasetError("draft", expected="at least one decision", received="none")
     index_of = {token: index for index, token in enumerate(action.token_ids)}
     states, tokens, episodes = [], [], []
-    for number, index in enumerate(np.linspace(0, len(decisions) - 1, count).astype(int)):
-        decision = decisions[int(index)]
-        if policy.instruction != decision.instruction:
-            policy.reset(instruction=decision.instruction)
-        chunk = policy.act(Observation(decision.images, decision.state))
+    for decision, observation in asked(policy, decisions, recipe.decisions, "draft", report):
+        chunk = policy.act(observation)
         assert chunk.tokens is not None  # its actions are tokens
         states.append(policy.act_state())
         tokens.append([index_of[token] for token in chunk.tokens.tolist()])
         episodes.append(decision.episode)
-        if (number + 1) % 1000 == 0:
-            report({"heard": number + 1, "of": count})
-    ranks = np.unique(np.array(episodes), return_inverse=True)[1].astype(np.int64)
-    return Said(np.stack(states), np.array(tokens, np.int64), ranks)
+    return Said(np.stack(states), np.array(tokens, np.int64), ranks(episodes))
 
 
 def fit_draft(said: Said, choices: int, recipe: DraftRecipe) -> FittedDraft:

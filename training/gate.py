@@ -13,7 +13,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,13 +22,12 @@ import numpy.typing as npt
 import torch
 
 from hyt.dataset import Decision
-from hyt.errors import DatasetError, InputError
+from hyt.errors import InputError
 from hyt.runtime.contract import Contract
-from hyt.runtime.observation import Observation
 from hyt.runtime.policy import Policy
+from hyt.training.answers import Report, asked, ranks
 
 Floats = npt.NDArray[np.float64]
-Report = Callable[[dict[str, Any]], None]
 
 FIT, CALIBRATE, TEST = 0, 1, 2
 _PARTS = np.array([FIT] * 14 + [CALIBRATE] * 3 + [TEST] * 3)
@@ -90,15 +89,8 @@ class FittedGate:
 
 def judge(policy: Policy, decisions: Sequence[Decision], recipe: GateRecipe, report: Report) -> Judged:
     """Let the policy act and think on decisions of a dataset; raises InputError for those it cannot read."""
-    count = min(recipe.decisions, len(decisions))
-    if count == 0:
-        raise DatasetError("gate", expected="at least one decision", received="none")
     states, act_errors, think_errors, episodes = [], [], [], []
-    for number, index in enumerate(np.linspace(0, len(decisions) - 1, count).astype(int)):
-        decision = decisions[int(index)]
-        if policy.instruction != decision.instruction:
-            policy.reset(instruction=decision.instruction)
-        observation = Observation(decision.images, decision.state)
+    for decision, observation in asked(policy, decisions, recipe.decisions, "gate", report):
         acted = policy.act(observation)
         states.append(policy.act_state())
         thought = policy.think(observation).action
@@ -106,10 +98,7 @@ def judge(policy: Policy, decisions: Sequence[Decision], recipe: GateRecipe, rep
         act_errors.append(action_error(policy.contract, acted.values, decision.action))
         think_errors.append(action_error(policy.contract, thought.values, decision.action))
         episodes.append(decision.episode)
-        if (number + 1) % 1000 == 0:
-            report({"judged": number + 1, "of": count})
-    ranks = np.unique(np.array(episodes), return_inverse=True)[1].astype(np.int64)
-    return Judged(np.stack(states), np.array(act_errors), np.array(think_errors), ranks)
+    return Judged(np.stack(states), np.array(act_errors), np.array(think_errors), ranks(episodes))
 
 
 def action_error(contract: Contract, action: npt.NDArray[np.float32], expert: npt.NDArray[np.float32]) -> float:

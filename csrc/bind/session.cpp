@@ -76,6 +76,7 @@ py::dict to_dict(const SessionInfo& info) {
     out["workspace_bytes"] = info.workspace_bytes;
     out["action_passes"] = info.action_passes;
     out["vocabulary_passes"] = info.vocabulary_passes;
+    out["reading_passes"] = info.reading_passes;
     out["chunk_passes"] = info.chunk_passes;
     py::dict speculation;
     speculation["passes"] = info.speculation.passes;

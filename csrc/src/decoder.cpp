@@ -58,13 +58,12 @@ void Decoder::place_graphs(int64_t action_rows) {
     const std::unique_ptr<Prefill> largest = build_prefill(shape_.max_prefix);
     workspace_.reserve(largest->graph);
     for (int slot = 0; slot < shape_.slots; ++slot) {
-        for (int head = 0; head < kHeads; ++head) {
-            if (!has(static_cast<Head>(head))) continue;
-            const int64_t most = static_cast<Head>(head) == Head::action ? action_rows : 1;
-            for (int64_t rows = 1; rows <= most; ++rows) {
-                steps_[slot][head].push_back(
-                    build_step(static_cast<Slot>(slot), static_cast<Head>(head), rows));
-                workspace_.reserve(steps_[slot][head].back()->graph);
+        for (const Head head : {Head::action, Head::vocabulary, Head::none}) {
+            const int64_t most = most_rows(static_cast<Slot>(slot), head, action_rows);
+            for (int64_t rows = 1; rows <= most; rows = head == Head::none ? 2 * rows : rows + 1) {
+                std::unique_ptr<Step>& step = steps_[slot][static_cast<int>(head)][rows];
+                step = build_step(static_cast<Slot>(slot), head, rows);
+                workspace_.reserve(step->graph);
             }
         }
         if (!shape_.action_head) continue;
@@ -73,10 +72,18 @@ void Decoder::place_graphs(int64_t action_rows) {
     }
     for (auto& slot : steps_) {
         for (auto& head : slot)
-            for (auto& step : head) workspace_.place(step->graph);
+            for (auto& [rows, step] : head) workspace_.place(step->graph);
     }
     for (auto& chunk : chunks_)
         if (chunk) workspace_.place(chunk->graph);
+}
+
+int64_t Decoder::most_rows(Slot slot, Head head, int64_t action_rows) const {
+    if (head == Head::vocabulary) return 1;
+    if (head == Head::action) return shape_.action_ids.empty() ? 0 : action_rows;
+    // A held thought is read in the live slot, the last token of a thought in its own.
+    if (shape_.slots < kSlots || slot == Slot::scratch) return 0;
+    return slot == Slot::live && rows_are_exact() ? kReadRows : 1;
 }
 
 void Decoder::prepare_prefill(int64_t length) {
@@ -106,8 +113,10 @@ void Decoder::prefill(Slot slot, const int32_t* ids, int64_t length, const int64
     cache_.set_length(slot, length);
 }
 
-// Says that the query of a row sees cells [first, last).
+// Says that the query of a row sees cells [first, last). Nothing where no layer of the graph attends with it: it
+// has no memory then.
 void Decoder::write_visible(ggml_tensor* visible, int64_t row, int64_t first, int64_t last) {
+    if (!visible || !visible->buffer) return;
     const auto offset = static_cast<size_t>(row) * visible->nb[1];
     if (visible->type == GGML_TYPE_I32) {
         const int32_t range[2] = {static_cast<int32_t>(first), static_cast<int32_t>(last)};
@@ -139,8 +148,7 @@ void Decoder::step(Slot slot, Head head, int32_t token, float* logits, float* st
 void Decoder::steps(Slot slot, Head head, const int32_t* tokens, int64_t count, float* logits, float* state) {
     const int64_t first = cache_.length(slot), last = first + count;
     for (int64_t i = 0; i < count; ++i) check_fed(tokens[i], last);
-    const Step& s =
-        *steps_[static_cast<size_t>(slot)][static_cast<size_t>(head)][static_cast<size_t>(count) - 1];
+    const Step& s = *steps_[static_cast<size_t>(slot)][static_cast<size_t>(head)].at(count);
     const auto rows = static_cast<size_t>(count);
     ggml_backend_tensor_set(s.ids, tokens, 0, rows * sizeof(int32_t));
     ggml_backend_tensor_set(s.positions, positions_.data() + first, 0, rows * sizeof(int32_t));
@@ -149,22 +157,31 @@ void Decoder::steps(Slot slot, Head head, const int32_t* tokens, int64_t count, 
     for (int64_t i = 0; i < count; ++i) {
         const int64_t seen = first + i + 1;
         write_visible(s.visible, i, 0, seen);
-        if (s.visible_in_window)
-            write_visible(s.visible_in_window, i, std::max<int64_t>(0, seen - params_.window), seen);
+        write_visible(s.visible_in_window, i, std::max<int64_t>(0, seen - params_.window), seen);
     }
-    const char* phase = head == Head::vocabulary ? "thought token"
-                        : count > 1              ? "action tokens"
-                                                 : "action token";
+    const char* phase = head == Head::none         ? "held thought"
+                        : head == Head::vocabulary ? "thought token"
+                        : count > 1                ? "action tokens"
+                                                   : "action token";
     backend_.compute(s.graph.nodes(), phase);
     cache_.set_length(slot, last);
     ++passes_[static_cast<size_t>(head)];
 
+    if (head == Head::none) return;
     if (state) ggml_backend_tensor_get(s.states, state, 0, s.states->nb[1]);  // the first row's
     const int64_t values = logit_count(head) * count;
     ggml_backend_tensor_get(s.logits, logits, 0, static_cast<size_t>(values) * sizeof(float));
     if (params_.final_softcap > 0) {
         const float cap = params_.final_softcap;
         for (int64_t i = 0; i < values; ++i) logits[i] = cap * std::tanh(logits[i] / cap);
+    }
+}
+
+void Decoder::read(Slot slot, const int32_t* tokens, int64_t count) {
+    const auto& graphs = steps_[static_cast<size_t>(slot)][static_cast<size_t>(Head::none)];
+    for (auto graph = graphs.rbegin(); graph != graphs.rend(); ++graph) {
+        for (const int64_t rows = graph->first; count >= rows; tokens += rows, count -= rows)
+            steps(slot, Head::none, tokens, rows, nullptr);
     }
 }
 

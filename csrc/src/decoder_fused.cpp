@@ -92,8 +92,14 @@ void Decoder::build_fused(const Graph& graph, Step& step, Slot slot, Head head) 
         const bool windowed = step.visible_in_window && params_.slides(i);
         return attend_slot(graph, slot, i, p.query, windowed ? step.visible_in_window : step.visible);
     };
-    step.states = fused_layers(graph, x, {step.positions, step.cells, false}, attend);
+    const bool cache_only = head == Head::none && backend_.cuts().last_layer;
+    step.states = fused_layers(graph, x, {step.positions, step.cells, cache_only}, attend);
+    if (cache_only) return;
     ggml_set_output(step.states);
+    if (head == Head::none) {
+        graph.expand(step.states);
+        return;
+    }
     step.logits = logits(graph, head, step.states);
     ggml_set_output(step.logits);
     graph.expand(step.logits);

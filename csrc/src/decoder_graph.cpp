@@ -184,9 +184,15 @@ std::unique_ptr<Decoder::Step> Decoder::build_step(Slot slot, Head head, int64_t
         const DecoderLayer& layer = weights_.layers[static_cast<size_t>(i)];
         const Projections p = project(graph, layer, norm(graph, x, layer.attention_norm), step->positions);
         store(graph, i, p, step->cells);
+        // As in a prefill, where nothing reads what comes behind.
+        if (head == Head::none && backend_.cuts().last_layer && i + 1 == params_.layers) return step;
         ggml_tensor* visible = windowed && params_.slides(i) ? step->visible_in_window : step->visible;
         ggml_tensor* attended = attend_slot(graph, slot, i, p.query, visible);
         x = finish_layer(graph, layer, x, attended);
+    }
+    if (head == Head::none) {
+        graph.expand(x);
+        return step;
     }
     step->states = norm(graph, x, weights_.output_norm);
     ggml_set_output(step->states);

@@ -30,4 +30,10 @@ Error::Error(const std::string& subject, const std::string& expected, const std:
       expected_(printable(expected)),
       received_(printable(received)) {}
 
+void check_range(const char* subject, int64_t value, int64_t low, int64_t high) {
+    if (value < low || value > high) {
+        throw Error(subject, std::to_string(low) + " to " + std::to_string(high), std::to_string(value));
+    }
+}
+
 }  // namespace hyt

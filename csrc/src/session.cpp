@@ -1,5 +1,5 @@
-// Checks what comes in, drives the encoder and the decoder, times each phase; session_decode.cpp decodes the
-// action.
+// Checks what comes in, drives the encoder and the decoder, times each phase; session_think.cpp writes and reads
+// thoughts, session_decode.cpp decodes the action.
 #include "hyt/session.h"
 
 #include <algorithm>
@@ -12,21 +12,8 @@
 namespace hyt {
 namespace {
 
-// Of the slowest step's time, at each call of think.
-constexpr double kSlowestStepKept = 0.9;
-
 // Beyond any prompt, and small enough that no size computed from it overflows.
 constexpr int64_t kMostPositions = int64_t{1} << 20;
-
-void check_range(const char* subject, int64_t value, int64_t low, int64_t high) {
-    if (value < low || value > high) {
-        throw Error(subject, std::to_string(low) + " to " + std::to_string(high), std::to_string(value));
-    }
-}
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 ggml_type kv_type(const std::string& name) {
     if (name == "f32") return GGML_TYPE_F32;
@@ -99,10 +86,15 @@ Session::Session(const SessionConfig& config)
     act_state_.resize(static_cast<size_t>(params.hidden));
     vocabulary_logits_.resize(static_cast<size_t>(params.vocabulary));
     thought_.tokens.reserve(static_cast<size_t>(config.max_thought_tokens));
+    held_.reserve(static_cast<size_t>(config.max_thought_tokens) + 1);
     for (Prefix* prefix : {&prefix_, &next_prefix_, &followed_prefix_}) {
         prefix->ids.reserve(static_cast<size_t>(shape.max_prefix));
         prefix->image_rows.reserve(static_cast<size_t>(shape.image_tokens));
     }
+}
+
+double Session::seconds_since(Clock::time_point start) {
+    return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
 void Session::load_action_head() {
@@ -234,95 +226,6 @@ std::vector<float> Session::act_state() {
     return acted_ ? act_state_ : std::vector<float>{};
 }
 
-void Session::think_begin(int32_t tag) {
-    const std::lock_guard lock(mutex_);
-    check_tag(tag);
-    if (config_.max_thought_tokens == 0) throw Error("session", "a policy with thoughts", "one without");
-    fill_observed();
-    decoder_->cache().fork(Slot::live, Slot::thought);
-    thought_open_ = true;
-    thought_next_ = tag;
-    thought_.tokens.clear();
-    thought_.finished = false;
-}
-
-int32_t Session::choose_thought() const {
-    int32_t best = config_.thought_end_id;
-    for (size_t id = 0; id < vocabulary_logits_.size(); ++id) {
-        if (suppressed_[id]) continue;
-        const float logit = vocabulary_logits_[id], top = vocabulary_logits_[static_cast<size_t>(best)];
-        if (logit > top || (logit == top && static_cast<int32_t>(id) < best)) best = static_cast<int32_t>(id);
-    }
-    return best;
-}
-
-void Session::think_step() {
-    if (static_cast<int64_t>(thought_.tokens.size()) == config_.max_thought_tokens) {
-        // The end is forced whatever the model says next, so the last token is fed through the smallest head.
-        if (action_head_) {
-            decoder_->step(Slot::thought, Head::vocabulary, thought_next_, vocabulary_logits_.data());
-        } else {
-            decoder_->step(Slot::thought, Head::action, thought_next_, action_logits_.data());
-        }
-        thought_next_ = config_.thought_end_id;
-    } else {
-        decoder_->step(Slot::thought, Head::vocabulary, thought_next_, vocabulary_logits_.data());
-        thought_next_ = choose_thought();
-    }
-    thought_.finished = thought_next_ == config_.thought_end_id;
-    if (!thought_.finished) thought_.tokens.push_back(thought_next_);
-}
-
-void Session::think(std::optional<Clock::time_point> until, std::optional<int64_t> max_steps,
-                    ThinkResult& result) {
-    const std::lock_guard lock(mutex_);
-    if (!thought_open_) throw Error("session", "think_begin first", "no open thought");
-    const auto start = Clock::now();
-    // Forgotten bit by bit, call by call: a step that was held up once must not keep a thought from going on.
-    slowest_step_ *= kSlowestStepKept;
-    for (int64_t steps = 0; !thought_.finished && (!max_steps || steps < *max_steps); ++steps) {
-        const auto step_start = Clock::now();
-        // A step that would pass the deadline is not begun; the slowest lately says how long one takes.
-        const auto expected =
-            std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(slowest_step_));
-        if (until && step_start + expected >= *until) break;
-        think_step();
-        slowest_step_ = std::max(slowest_step_, seconds_since(step_start));
-    }
-    const double decode = seconds_since(start);
-    thought_.timings = {0, 0, decode, decode};
-    result = thought_;
-}
-
-void Session::act_after_thought(ActResult& result) {
-    const std::lock_guard lock(mutex_);
-    if (!thought_open_ || !thought_.finished) {
-        throw Error("session", "a finished thought", thought_open_ ? "one that goes on" : "no open thought");
-    }
-    decide(Slot::thought, config_.thought_end_id, 0, 0, result);
-}
-
-void Session::act_with_thought(int32_t tag, const std::vector<int32_t>& thought, ActResult& result) {
-    const std::lock_guard lock(mutex_);
-    check_tag(tag);
-    check_ids(thought, "thought token");
-    check_range("thought tokens", static_cast<int64_t>(thought.size()), 0, config_.max_thought_tokens);
-    fill_observed();
-    const auto start = Clock::now();
-    KvCache& cache = decoder_->cache();
-    const int64_t length = cache.length(Slot::live);
-    // The thought is given: no logit of it is read, so it is fed through the smallest head there is.
-    const Head head = action_head_ ? Head::vocabulary : Head::action;
-    std::vector<float>& logits = action_head_ ? vocabulary_logits_ : action_logits_;
-    decoder_->step(Slot::live, head, tag, logits.data());
-    for (const int32_t token : thought) decoder_->step(Slot::live, head, token, logits.data());
-    const double reading = seconds_since(start);
-    decide(Slot::live, config_.thought_end_id, vision_seconds_, prefix_.seconds, result);
-    result.timings.decode += reading;
-    result.timings.total += reading;
-    cache.set_length(Slot::live, length);
-}
-
 void Session::follow(const std::vector<int32_t>& layout, int32_t tag, ActResult& result) {
     const std::lock_guard lock(mutex_);
     check_tag(tag);
@@ -390,6 +293,7 @@ SessionInfo Session::info() {
     info.workspace_bytes = workspace_.bytes();
     info.action_passes = decoder_->passes(Head::action);
     info.vocabulary_passes = decoder_->passes(Head::vocabulary);
+    info.reading_passes = decoder_->passes(Head::none);
     info.chunk_passes = decoder_->chunk_passes();
     info.speculation = speculation_->counts();
     info.speculating = speculation_->now();

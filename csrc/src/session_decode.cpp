@@ -66,7 +66,7 @@ double Session::time_draft() {
     for (int i = 0; i < 5; ++i) {
         const auto start = Clock::now();
         draft_head_->guess(draft_state_.data(), 0, guesses.data());
-        shortest = std::min(shortest, std::chrono::duration<double>(Clock::now() - start).count());
+        shortest = std::min(shortest, seconds_since(start));
     }
     return shortest;
 }
@@ -90,7 +90,7 @@ void Session::decide(Slot slot, int32_t first, double vision, double prefill, Ac
     } else {
         decode_actions(slot, first, result, state);
     }
-    const double decode = std::chrono::duration<double>(Clock::now() - start).count();
+    const double decode = seconds_since(start);
     result.timings = {vision, prefill, decode, vision + prefill + decode};
 }
 

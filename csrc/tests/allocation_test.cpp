@@ -101,7 +101,7 @@ void check_session(const hyt::SessionConfig& config, const Allowed& allowed) {
     hyt::ActResult result;
     hyt::ThinkResult thought;
     const auto think = [&](std::optional<int64_t> steps) { session.think({}, steps, thought); };
-    const auto steps_so_far = [&] { return session.info().vocabulary_passes + session.info().action_passes; };
+    const auto steps_so_far = [&] { return session.info().vocabulary_passes + session.info().reading_passes; };
     const auto check_thinking = [&](std::optional<int64_t> steps) {
         const int64_t before = steps_so_far();
         const int counted = allocations_of([&] { think(steps); });
@@ -127,6 +127,11 @@ void check_session(const hyt::SessionConfig& config, const Allowed& allowed) {
         check_thinking({});
         CHECK(thought.finished);
         CHECK(allocations_of([&] { session.act_after_thought(result); }) == allowed.passes);
+        const int64_t before = session.info().reading_passes;
+        const int counted = allocations_of([&] { session.act_with_thought(2, thought.tokens, result); });
+        const auto read = static_cast<int>(session.info().reading_passes - before);
+        CHECK(read > 0);
+        CHECK(counted == read * allowed.graph + allowed.passes);
     }
 }
 

@@ -77,6 +77,25 @@ void check_rows(const hyt::SessionConfig& config, int threads) {
     }
 }
 
+// Tokens that nobody answers leave the keys and values of single steps, however many are read.
+void check_reading(const hyt::SessionConfig& config, int threads) {
+    Prefilled one(config, threads), many(config, threads);
+    std::vector<int32_t> tokens;
+    for (int32_t count = 0; kPrefix + count <= kCells; ++count) {
+        one.decoder.cache().set_length(Slot::live, kPrefix);
+        many.decoder.cache().set_length(Slot::live, kPrefix);
+        std::vector<float> logits(config.action_token_ids.size());
+        for (const int32_t token : tokens) one.decoder.step(Slot::live, Head::action, token, logits.data());
+        const int64_t before = many.decoder.passes(Head::none);
+        many.decoder.read(Slot::live, tokens.data(), count);
+        CHECK(same_bits(many.cached(), one.cached()));
+        CHECK(many.decoder.cache().length(Slot::live) == kPrefix + count);
+        const int64_t passes = many.decoder.passes(Head::none) - before;
+        CHECK(many.decoder.rows_are_exact() ? passes <= 4 : passes == count);
+        tokens.push_back(7 + 5 * count % 50);
+    }
+}
+
 // Plays actions whose guesses are right in a given share, one after the other; returns the last plan's first
 // pass.
 int64_t learned_rows(const std::vector<double>& costs, double share) {
@@ -122,7 +141,10 @@ int main() {
     char directory[] = "/tmp/hyt_speculation_XXXXXX";
     if (!mkdtemp(directory)) return 1;
     const hyt::SessionConfig config = hyt::test::write_model(directory, true);
-    for (const int threads : {1, 2, 3}) check_rows(config, threads);
+    for (const int threads : {1, 2, 3}) {
+        check_rows(config, threads);
+        check_reading(config, threads);
+    }
     std::filesystem::remove_all(directory);
     check_plans();
     return hyt::test::failures;

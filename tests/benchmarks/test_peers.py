@@ -81,6 +81,6 @@ def test_it_lists_the_settings_that_were_tried(report: dict[str, Any]) -> None:
 
 
 def test_a_bundle_without_graphs_leaves_onnxruntime_out_and_says_so(tiny_bundle: Path, tmp_path: Path) -> None:
-    report = run(tiny_bundle, tmp_path, "--no-pytorch")
+    report = run(tiny_bundle, tmp_path, "--against", "llama.cpp,onnxruntime")
     assert set(report["milliseconds"]) == {"ours", "llama.cpp"}
     assert "so no onnxruntime (hyt-export --onnx writes them)" in report["printed"]

@@ -10,26 +10,16 @@ import llama_cpp
 import numpy as np
 import pytest
 import torch
-from checkpoints import AWKWARD, DEFAULT, Shape, build_model
+from checkpoints import AWKWARD, DEFAULT, Shape
+from language_model import causal_model
 from model_gguf import write_gguf
 from numpy.typing import NDArray
-from transformers import Gemma2ForCausalLM
 
 from hyt.runtime import _core
 
 F32_BOUND = 2e-5  # float32 rounding (measured: 2e-6), as a share of the largest logit
 GELU_TABLE_BOUND = 1e-3  # llama.cpp's GELU reads a float16 table (measured: 3e-4)
 LENGTH = 24
-
-
-def causal_model(shape: Shape, seed: int) -> Gemma2ForCausalLM:
-    """The language part of a random model alone."""
-    whole = build_model(shape, seed)
-    model = Gemma2ForCausalLM(whole.config.text_config)
-    model.set_attn_implementation("eager")
-    model.model.load_state_dict(whole.model.language_model.state_dict())
-    model.tie_weights()
-    return model.eval()
 
 
 def core_logits(language: str, ids: Sequence[int]) -> NDArray[np.float32]:

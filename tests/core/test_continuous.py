@@ -14,7 +14,7 @@ from conftest import SHAPES, Opened
 from continuous_reference import causal_chunk, reference_chunk, write_head
 from model_gguf import write_gguf
 from numpy.typing import NDArray
-from test_causal import causal_model
+from language_model import causal_model
 
 from hyt.runtime import _core
 

@@ -13,7 +13,7 @@ from checkpoints import ACT, FOLLOW, THINK, WIDE, make_draft
 from conftest import Opened
 from model_gguf import write_head
 from numpy.typing import NDArray
-from test_speculation import check_same, facts
+from guessed import check_same, facts
 
 from hyt.runtime import _core
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from checkpoints import ACT, AWKWARD, FOLLOW, THINK, WIDE, make_gate
 from conftest import Opened
+from guessed import check_same, facts
 from numpy.typing import NDArray
 
 from hyt.export.exporter import export_bundle
@@ -32,12 +33,6 @@ FAMILIES: dict[str, Callable[[Path], object]] = {
 }
 
 
-def facts(session: _core.Session) -> dict[str, object]:
-    told = session.info()["speculation"]
-    assert isinstance(told, dict)
-    return told
-
-
 def wrong(actions: list[int], right: Ids) -> Ids:
     """The action token behind each right one."""
     return np.array([actions[(actions.index(token) + 1) % len(actions)] for token in right.tolist()], np.int32)
@@ -54,15 +49,6 @@ def guesses(rng: np.random.Generator, actions: list[int], right: Ids) -> Iterato
     for share in (0.2, 0.5, 0.9):
         yield np.where(rng.random(len(right)) < share, right, missed).astype(np.int32)
     yield rng.choice(actions, len(right)).astype(np.int32)
-
-
-def check_same(expected: _core.ActResult, received: _core.ActResult, session: _core.Session) -> None:
-    assert received.tokens.tolist() == expected.tokens.tolist()
-    assert received.think_probability == expected.think_probability or not facts(session)["exact"]
-    if facts(session)["exact"]:
-        assert received.probabilities.tobytes() == expected.probabilities.tobytes()
-    else:
-        np.testing.assert_allclose(received.probabilities, expected.probabilities, rtol=0.05)
 
 
 @pytest.mark.parametrize("threads", [1, 2])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from test_fit import SIZE, TINY
+from tiny_fit import SIZE, TINY
 from training_data import write_dataset
 
 import hyt

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 from tokenizers import Tokenizer
+from tiny_fit import SIZE, TINY
 from training_data import write_dataset
 from transformers import PaliGemmaForConditionalGeneration
 
@@ -18,25 +19,8 @@ from hyt.dataset import open_dataset
 from hyt.runtime.contract import read_contract
 from hyt.training.cli import main
 from hyt.training.fit import fit
-from hyt.training.model import Size
 from hyt.training.recipe import Recipe
 from hyt.training.start import Start, checkpoint_start, make_contract, make_vocabulary, random_start
-
-TINY = Recipe(steps=20, batch=4, warm_up=0.25)
-SIZE = Size(
-    hidden=32,
-    layers=2,
-    heads=2,
-    kv_heads=1,
-    head_dim=16,
-    feed_forward=32,
-    vision_hidden=32,
-    vision_layers=1,
-    vision_heads=2,
-    vision_feed_forward=32,
-    patch=64,
-)
-
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,23 +38,19 @@ def run(options: argparse.Namespace) -> None:
         import torch
 
         from hyt.dataset import open_dataset
+        from hyt.training.answers import exported
         from hyt.training.draft import DraftRecipe, fit_draft, listen
         from hyt.training.head_file import write_head
     except ImportError as missing:
         raise needs("train", missing) from None
-    from hyt.export.exporter import export_bundle
     from hyt.runtime.contract import Draft
-    from hyt.runtime.policy import load
 
     torch.set_num_threads(options.threads)
     recipe = DraftRecipe(decisions=options.decisions, units=options.units, steps=options.steps, seed=options.seed)
-    with tempfile.TemporaryDirectory(prefix="hyt-draft-") as scratch:
-        bundle = Path(scratch) / "policy.hyt"
-        export_bundle(options.checkpoint, bundle, quantization=options.quantization, threads=options.threads)
-        with load(bundle, threads=options.threads) as policy:
-            choices = len(policy.contract.action.token_ids)
-            dataset = open_dataset(options.data, chunk_steps=policy.contract.action.steps)
-            said = listen(policy, dataset, recipe, report)
+    with exported(options.checkpoint, options.quantization, options.threads) as policy:
+        choices = len(policy.contract.action.token_ids)
+        dataset = open_dataset(options.data, chunk_steps=policy.contract.action.steps)
+        said = listen(policy, dataset, recipe, report)
     draft = fit_draft(said, choices, recipe)
     described = {"quantization": options.quantization, **vars(recipe), **draft.measured}
     write_head(options.checkpoint, "draft", Draft(units=draft.units), draft.tensors, described)

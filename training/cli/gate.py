@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,13 +39,12 @@ def run(options: argparse.Namespace) -> None:
         import torch
 
         from hyt.dataset import open_dataset
+        from hyt.training.answers import exported
         from hyt.training.gate import GateRecipe, fit_gate, judge
         from hyt.training.head_file import write_head
     except ImportError as missing:
         raise needs("train", missing) from None
-    from hyt.export.exporter import export_bundle
     from hyt.runtime.contract import Gate
-    from hyt.runtime.policy import load
 
     torch.set_num_threads(options.threads)
     recipe = GateRecipe(
@@ -56,12 +54,9 @@ def run(options: argparse.Namespace) -> None:
         units=options.units,
         seed=options.seed,
     )
-    with tempfile.TemporaryDirectory(prefix="hyt-gate-") as scratch:
-        bundle = Path(scratch) / "policy.hyt"
-        export_bundle(options.checkpoint, bundle, quantization=options.quantization, threads=options.threads)
-        with load(bundle, threads=options.threads) as policy:
-            dataset = open_dataset(options.data, chunk_steps=policy.contract.action.steps)
-            judged = judge(policy, dataset, recipe, report)
+    with exported(options.checkpoint, options.quantization, options.threads) as policy:
+        dataset = open_dataset(options.data, chunk_steps=policy.contract.action.steps)
+        judged = judge(policy, dataset, recipe, report)
     gate = fit_gate(judged, recipe)
     described = {"quantization": options.quantization, **vars(recipe), **gate.measured}
     told = Gate(units=gate.units, threshold=gate.threshold)

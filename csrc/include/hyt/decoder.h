@@ -24,9 +24,12 @@
 
 namespace hyt {
 
-// What a step computes behind the last layer.
-enum class Head { action = 0, vocabulary = 1 };
-constexpr int kHeads = 2;
+// What a step computes behind the last layer: logits, or nothing where only keys and values are wanted.
+enum class Head { action = 0, vocabulary = 1, none = 2 };
+constexpr int kHeads = 3;
+
+// Tokens in the largest pass of Decoder::read(): a power of two.
+constexpr int64_t kReadRows = 8;
 
 struct DecoderShape {
     int64_t image_tokens;  // in every prefix, 0 for none
@@ -69,6 +72,8 @@ class Decoder {
     // calls of step().
     void steps(Slot slot, Head head, const int32_t* tokens, int64_t count, float* logits,
                float* state = nullptr);
+    // Feeds tokens whose logits nobody reads, in as few passes as leave the bits of one by one.
+    void read(Slot slot, const int32_t* tokens, int64_t count);
     // Not with ggml's products, which may sum one column and several in other orders.
     bool rows_are_exact() const { return fused_.has_value() && backend_.cuts().own_attention; }
 
@@ -112,7 +117,8 @@ class Decoder {
     std::unique_ptr<Prefill> build_prefill(int64_t length);
     std::unique_ptr<Step> build_step(Slot slot, Head head, int64_t rows);
     std::unique_ptr<Chunk> build_chunk(Slot slot);
-    bool has(Head head) const { return head == Head::vocabulary || !shape_.action_ids.empty(); }
+    // Graphs of a head in a slot are those for 1 to this many tokens; 0: none.
+    int64_t most_rows(Slot slot, Head head, int64_t action_rows) const;
     void check_fed(int32_t token, int64_t last) const;
     size_t node_count() const;
     ggml_tensor* visible_input(const Graph& graph, int64_t queries, bool alike) const;
@@ -153,7 +159,7 @@ class Decoder {
     std::optional<fused::Context> fused_;  // empty: graphs are composed from ggml's operators and ops.h
     ggml_tensor* image_tokens_;
     std::map<int64_t, std::unique_ptr<Prefill>> prefills_;      // by length
-    std::vector<std::unique_ptr<Step>> steps_[kSlots][kHeads];  // by tokens fed - 1
+    std::map<int64_t, std::unique_ptr<Step>> steps_[kSlots][kHeads];  // by tokens fed
     std::unique_ptr<Chunk> chunks_[kSlots];
     std::vector<int32_t> positions_;  // 0, 1, 2, ...
     std::vector<int64_t> rows_;       // scratch for the cells that are written

@@ -24,4 +24,7 @@ class Error : public std::runtime_error {
     std::string received_;
 };
 
+// Throws Error unless low <= value <= high.
+void check_range(const char* subject, int64_t value, int64_t low, int64_t high);
+
 }  // namespace hyt

@@ -85,8 +85,9 @@ struct SessionInfo {
     std::optional<VisionParams> vision;
     int64_t image_tokens, max_prefix, cells;
     size_t weight_bytes, kv_bytes, workspace_bytes;
-    // Passes since the start: decode steps through each output matrix, whole chunks of a continuous policy.
-    int64_t action_passes, vocabulary_passes, chunk_passes;
+    // Passes since the start: decode steps through each output matrix, those through none, whole chunks of a
+    // continuous policy.
+    int64_t action_passes, vocabulary_passes, reading_passes, chunk_passes;
     Speculation::Counts speculation;
     std::string speculating;           // what the next action will do: off, last or draft
     std::vector<double> pass_seconds;  // of 1, 2, ... rows, where they decide
@@ -185,6 +186,7 @@ class Session {
     void decode_chunk(Slot slot, int32_t first, ActResult& result, float* state);
     void think_step();
     int32_t choose_thought() const;
+    static double seconds_since(Clock::time_point start);
 
     SessionConfig config_;
     std::mutex mutex_;
@@ -214,6 +216,7 @@ class Session {
     std::vector<float> draft_state_;   // (hidden), of an action whose state nobody asked for
     std::vector<float> action_logits_, vocabulary_logits_;
     ThinkResult thought_;
+    std::vector<int32_t> held_;  // tag and thought that are read again
 };
 
 }  // namespace hyt

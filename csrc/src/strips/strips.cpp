@@ -44,8 +44,10 @@ const std::vector<StripKernels>& strip_kernels() {
         __builtin_cpu_init();
         const bool avx2 =
             __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && strips::has_f16c();
+#if !defined(HYT_NO_VNNI)
         if (avx2 && strips::has_avx512_vnni()) found.push_back(strips::avx512_vnni());
         if (avx2 && strips::has_avx_vnni()) found.push_back(strips::avx_vnni());
+#endif
         if (avx2) found.push_back(strips::avx2());
 #elif defined(__aarch64__)
         if (strips::has_neon_dot()) found.push_back(strips::neon_dot());
