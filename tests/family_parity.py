@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import llama_cpp
 import numpy as np
 from families import Case
 from numpy.typing import NDArray
+from stock_llama import llama_logits
 
 import hyt
 from hyt.runtime import _core
@@ -97,14 +97,6 @@ def check_llama_cpp(
 ) -> None:
     """Stock llama.cpp loads language.gguf and says what transformers says to a text of `count` tokens."""
     ids = np.random.default_rng(0).integers(0, vocabulary, count).tolist()
-    f32 = llama_cpp.GGML_TYPE_F32
-    model = llama_cpp.Llama(
-        str(language), n_ctx=256, n_threads=1, logits_all=True, verbose=False, type_k=f32, type_v=f32
-    )
-    try:
-        model.eval(ids)
-        actual = np.array(model.scores[: len(ids)])
-    finally:
-        model.close()
+    actual = llama_logits(language, ids)
     expected = case.text_logits(ids)
     assert np.abs(actual - expected).max() < bound * np.abs(expected).max()

@@ -17,6 +17,10 @@ from typing import Any
 from contestants.case import Answer, Case, Contestant
 
 
+class ProcessEnded(SystemExit):
+    """A contestant ended of itself; uncaught, it ends the benchmark with its message."""
+
+
 class Process:
     """One contestant, started and warm; `settings` as its class says."""
 
@@ -59,7 +63,7 @@ class Process:
         self._process.stdin.flush()
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit(f"{self.name} ended with exit code {self._process.wait()}")
+            raise ProcessEnded(f"{self.name} ended with exit code {self._process.wait()}")
         answer: dict[str, Any] = json.loads(line)
         return answer
 

@@ -52,8 +52,8 @@ Backend::Backend(int threads, const Cuts& cuts, Activations activations)
     const auto extra = reinterpret_cast<ggml_backend_dev_get_extra_bufts_t>(ggml_backend_reg_get_proc_address(
         ggml_backend_dev_backend_reg(device), "ggml_backend_dev_get_extra_bufts"));
     for (ggml_backend_buffer_type_t* type = extra ? extra(device) : nullptr; type && *type; ++type) {
-        // ggml configures a thread's tiles once. Another library that uses them in this thread (oneDNN in
-        // PyTorch does) releases them, and the next product would be an illegal instruction.
+        // GCC 12 compiles ggml's AMX products so that they are illegal instructions: it takes the first eight
+        // bytes of the tiles' configuration for all of it, and drops what is written to the rest.
         if (std::strcmp(ggml_backend_buft_name(*type), "AMX") != 0) extra_types_.push_back(*type);
     }
 }

@@ -113,8 +113,8 @@ void Decoder::prefill(Slot slot, const int32_t* ids, int64_t length, const int64
     cache_.set_length(slot, length);
 }
 
-// Says that the query of a row sees cells [first, last). Nothing where no layer of the graph attends with it: it
-// has no memory then.
+// Says that the query of a row sees cells [first, last). Nothing where no layer of the graph attends with it:
+// it has no memory then.
 void Decoder::write_visible(ggml_tensor* visible, int64_t row, int64_t first, int64_t last) {
     if (!visible || !visible->buffer) return;
     const auto offset = static_cast<size_t>(row) * visible->nb[1];

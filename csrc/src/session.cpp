@@ -1,5 +1,5 @@
-// Checks what comes in, drives the encoder and the decoder, times each phase; session_think.cpp writes and reads
-// thoughts, session_decode.cpp decodes the action.
+// Checks what comes in, drives the encoder and the decoder, times each phase; session_think.cpp writes and
+// reads thoughts, session_decode.cpp decodes the action.
 #include "hyt/session.h"
 
 #include <algorithm>

@@ -101,7 +101,9 @@ void check_session(const hyt::SessionConfig& config, const Allowed& allowed) {
     hyt::ActResult result;
     hyt::ThinkResult thought;
     const auto think = [&](std::optional<int64_t> steps) { session.think({}, steps, thought); };
-    const auto steps_so_far = [&] { return session.info().vocabulary_passes + session.info().reading_passes; };
+    const auto steps_so_far = [&] {
+        return session.info().vocabulary_passes + session.info().reading_passes;
+    };
     const auto check_thinking = [&](std::optional<int64_t> steps) {
         const int64_t before = steps_so_far();
         const int counted = allocations_of([&] { think(steps); });

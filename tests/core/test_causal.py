@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import llama_cpp
 import numpy as np
 import pytest
 import torch
@@ -14,6 +13,7 @@ from checkpoints import AWKWARD, DEFAULT, Shape
 from language_model import causal_model
 from model_gguf import write_gguf
 from numpy.typing import NDArray
+from stock_llama import llama_logits
 
 from hyt.runtime import _core
 
@@ -57,11 +57,7 @@ def test_even_layers_see_a_sliding_window(tmp_path: Path, window: int) -> None:
 def test_stock_llama_cpp_says_the_same(tmp_path: Path, shape: Shape) -> None:
     ids = random_ids(shape)
     language = write_gguf(causal_model(shape, 4), tmp_path).language
-    f32 = llama_cpp.GGML_TYPE_F32
-    llama = llama_cpp.Llama(language, n_ctx=64, n_threads=1, logits_all=True, verbose=False, type_k=f32, type_v=f32)
-    llama.eval(ids)
-    expected = np.array(llama.scores[1 : len(ids)])
-    llama.close()
+    expected = llama_logits(language, ids)[1:]
     received = core_logits(language, ids)
     assert np.abs(received - expected).max() < GELU_TABLE_BOUND * np.abs(expected).max()
 

@@ -12,9 +12,9 @@ from action_heads import Head, random_head
 from checkpoints import ACT, AWKWARD, DEFAULT, END, FOLLOW, THINK
 from conftest import SHAPES, Opened
 from continuous_reference import causal_chunk, reference_chunk, write_head
+from language_model import causal_model
 from model_gguf import write_gguf
 from numpy.typing import NDArray
-from language_model import causal_model
 
 from hyt.runtime import _core
 

@@ -11,9 +11,9 @@ import pytest
 import torch
 from checkpoints import ACT, FOLLOW, THINK, WIDE, make_draft
 from conftest import Opened
+from guessed import check_same, facts
 from model_gguf import write_head
 from numpy.typing import NDArray
-from guessed import check_same, facts
 
 from hyt.runtime import _core
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import llama_cpp
 import numpy as np
 import pytest
 import torch
 from checkpoints import AWKWARD, DEFAULT, WIDE, Checkpoint, Shape, write_checkpoint
 from gguf_files import write_gguf_files
+from stock_llama import llama_logits
 from transformers import Gemma2ForCausalLM
 
 # Largest difference of a logit, as a share of the largest logit. What is left in float32 is llama.cpp's GELU, which it
@@ -26,17 +26,6 @@ def reference_logits(checkpoint: Checkpoint, ids: list[int]) -> np.ndarray:
     model.lm_head.weight = model.model.embed_tokens.weight
     with torch.no_grad():
         return model(torch.tensor([ids])).logits[0].numpy()
-
-
-def llama_logits(path: Path, ids: list[int]) -> np.ndarray:
-    """float32 (positions, vocab); the KV cache in float32, as the reference has it."""
-    f32 = llama_cpp.GGML_TYPE_F32
-    model = llama_cpp.Llama(str(path), n_ctx=128, n_threads=1, logits_all=True, verbose=False, type_k=f32, type_v=f32)
-    try:
-        model.eval(ids)
-        return np.array(model.scores[: len(ids)])
-    finally:
-        model.close()
 
 
 @pytest.mark.parametrize("shape", [DEFAULT, AWKWARD, WIDE])

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file
-from tokenizers import Tokenizer
 from tiny_fit import SIZE, TINY
+from tokenizers import Tokenizer
 from training_data import write_dataset
 from transformers import PaliGemmaForConditionalGeneration
 
@@ -21,6 +21,7 @@ from hyt.training.cli import main
 from hyt.training.fit import fit
 from hyt.training.recipe import Recipe
 from hyt.training.start import Start, checkpoint_start, make_contract, make_vocabulary, random_start
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:

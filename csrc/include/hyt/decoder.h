@@ -158,7 +158,7 @@ class Decoder {
     KvCache cache_;
     std::optional<fused::Context> fused_;  // empty: graphs are composed from ggml's operators and ops.h
     ggml_tensor* image_tokens_;
-    std::map<int64_t, std::unique_ptr<Prefill>> prefills_;      // by length
+    std::map<int64_t, std::unique_ptr<Prefill>> prefills_;            // by length
     std::map<int64_t, std::unique_ptr<Step>> steps_[kSlots][kHeads];  // by tokens fed
     std::unique_ptr<Chunk> chunks_[kSlots];
     std::vector<int32_t> positions_;  // 0, 1, 2, ...
