@@ -31,12 +31,7 @@ def llama_logits(path: Path | str, ids: Sequence[int]) -> NDArray[np.float32]:
 @contextmanager
 def _plain_weights() -> Iterator[None]:
     """Weights as the file has them, not re-laid: on a CPU with AMX, a ggml compiled by GCC 12 dies of its own tiles."""
-    defaults = llama_cpp.llama_model_default_params
-
-    def plain() -> llama_cpp.llama_model_params:
-        parameters = defaults()
-        parameters.use_extra_bufts = False
-        return parameters
-
-    with mock.patch.object(llama_cpp, "llama_model_default_params", plain):
+    plain = llama_cpp.llama_model_default_params()
+    plain.use_extra_bufts = False
+    with mock.patch.object(llama_cpp.llama_cpp, "llama_model_default_params", lambda: plain):
         yield
