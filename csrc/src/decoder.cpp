@@ -159,10 +159,10 @@ void Decoder::steps(Slot slot, Head head, const int32_t* tokens, int64_t count, 
         write_visible(s.visible, i, 0, seen);
         write_visible(s.visible_in_window, i, std::max<int64_t>(0, seen - params_.window), seen);
     }
-    const char* phase = head == Head::none         ? "held thought"
-                        : head == Head::vocabulary ? "thought token"
-                        : count > 1                ? "action tokens"
-                                                   : "action token";
+    const char* phase = slot == Slot::live && head == Head::none ? "held thought"
+                        : head != Head::action                   ? "thought token"
+                        : count > 1                              ? "action tokens"
+                                                                 : "action token";
     backend_.compute(s.graph.nodes(), phase);
     cache_.set_length(slot, last);
     ++passes_[static_cast<size_t>(head)];
