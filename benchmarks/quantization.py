@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import pickle
 import sys
 import tempfile
 from collections.abc import Iterable
@@ -107,21 +106,6 @@ class Ground:
         plans = [plan for plan in self.draft.plans if method_of(plan, TYPE, "gptq") != "plain"]
         self._inputs = Inputs(policy, backend, samples.fit, plans, gram=is_compensated, memory=GRAM_BYTES)
 
-    def remember(self, file: Path | None) -> None:
-        """Take answers and inputs from files that begin with this name, or gather them and write those."""
-        if file is None:
-            return
-        answers, inputs = file.with_suffix(".answers.pickle"), file.with_suffix(".inputs.pickle")
-        if answers.exists():
-            self.reference.answers = pickle.loads(answers.read_bytes())
-        else:
-            whole(answers, pickle.dumps(self.reference.answer()))
-        if inputs.exists():
-            self._inputs.held = pickle.loads(inputs.read_bytes())
-        else:
-            self._inputs(next(plan.name for plan in self.draft.plans if is_compensated(plan)))
-            whole(inputs, pickle.dumps(self._inputs.held))
-
     def measure(self, row: Row, size: int) -> Data:
         """Write the bundle of a row, to a place that is removed afterwards, and compare it; mixed in `size` bytes."""
 
@@ -148,7 +132,7 @@ def is_compensated(plan: TensorPlan) -> bool:
 
 
 def kept(work: Path | None, name: str, *depends: object) -> Path | None:
-    """The file of a row, or of what rows have in common; None where none is kept."""
+    """The file of a row; None where none is kept."""
     if work is None:
         return None
     work.mkdir(parents=True, exist_ok=True)
@@ -228,7 +212,6 @@ def main() -> int:
                 padded = repr(draft.padded)
                 if padded not in grounds:
                     grounds[padded] = Ground(stack, draft, options.data, **common)
-                    grounds[padded].remember(kept(options.work, "float", base, padded, common))
                 data = grounds[padded].measure(row, size)
                 if file is not None:
                     whole(file, json.dumps(data).encode())

@@ -48,7 +48,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     def export(quantization: str) -> Path:
         path = folder / f"{quantization}.hyt"
         if not path.exists():
-            export_bundle(CHECKPOINT, path, quantization=quantization, onnx="fused")
+            graphs = "fused" if quantization == "q4_0" else None
+            export_bundle(CHECKPOINT, path, quantization=quantization, onnx=graphs)
         return path
 
     return export
@@ -74,7 +75,7 @@ def check_parity(bundle: Callable[[str], Path], observations: int) -> None:
 
 
 def test_the_core_chooses_what_pytorch_chooses(bundle: Callable[[str], Path]) -> None:
-    check_parity(bundle, 48)
+    check_parity(bundle, 24)
 
 
 @pytest.mark.slow
