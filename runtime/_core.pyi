@@ -13,6 +13,18 @@ class CoreError(Exception):
     expected: str
     received: str
 
+class DeviceError(CoreError):
+    """There is no such device, or it lacks what a policy needs, or it failed."""
+
+class Device(TypedDict):
+    """What ggml can compute on: "CUDA0", the chip's name, "CUDA", its memory."""
+
+    name: str
+    description: str
+    backend: str
+    free_bytes: int
+    total_bytes: int
+
 class Timings(TypedDict):
     """Seconds; of an observation (vision, prefill), of a call (decode), and their sum."""
 
@@ -79,6 +91,8 @@ class Session:
         draft_units: int = 0,
         speculate: str = "off",
         speculation_rows: int = 8,
+        device: str = "cpu",
+        foreign: bool = False,
     ) -> None:
         """Load the files. `threads` 0: all physical cores but one, at most 8; `vocab_size` 0: the embedding's rows.
 
@@ -87,7 +101,8 @@ class Session:
         multiplied with, int8 or float32. With `mapped_weights` large matrices stay in their files, which must not
         change meanwhile. `without` names speed-ups of cuts() to leave out. A policy with a draft head has `draft_units`
         and the file `head`; `speculate` is off, auto, last or draft, `speculation_rows` 1 to 8: tokens that one pass
-        feeds at most.
+        feeds at most. `device` is as find_device() takes it: on another than the CPU, and with `foreign` on the CPU
+        too, for tests, all graphs are of ggml's operators.
         """
 
     def observe(self, images: list[NDArray[np.uint8]], layout: NDArray[np.int32]) -> None:
@@ -136,7 +151,7 @@ class Session:
         """Seconds by "phase: operator" since the latest profile(True)."""
 
     def info(self) -> dict[str, object]:
-        """Shapes, bytes of weights, cache and workspace, decode passes through each head, threads, backend."""
+        """Shapes, bytes of weights, cache and workspace, decode passes through each head, threads, backend, device."""
 
 def cuts() -> list[str]:
     """Names of the speed-ups that can be left out one by one (csrc/include/hyt/cuts.h)."""
@@ -163,5 +178,11 @@ def time_product(
     The fourth is the matrix' bytes. `kernels` is one of system()["kernels"]; empty: the fastest.
     """
 
+def devices() -> list[Device]:
+    """All devices that the installed ggml has, the CPU among them."""
+
+def find_device(name: str) -> str:
+    """ggml's name of the device of that name, or of the first of that backend: "CUDA0" of "cuda"; else DeviceError."""
+
 def system() -> dict[str, object]:
-    """ggml's version, devices and CPU features, the physical cores, the instruction sets of our INT4 kernels."""
+    """ggml's version, its devices by name, the CPU's features, physical cores, instruction sets of our kernels."""

@@ -281,6 +281,7 @@ def load(
     mapped: bool = False,
     speculate: str = "auto",
     backend: str = "core",
+    device: str = "cpu",
     provider: str | None = None,
     activations: str | None = None,
     without: Sequence[str] = (),
@@ -292,18 +293,21 @@ def load(
     must have signed the bundle. kv_type: "f16" halves the memory of keys and values and rounds them. mapped: large
     matrices stay in the bundle's files, which the system reads and drops as memory allows; slower, and the files must
     not change as long as the policy is used. backend: "core", ours in C++, or "onnx", onnxruntime over the bundle's
-    ONNX graphs on a provider (cpu, which is the default, cuda or tensorrt); kv_type, mapped, without and speculate are
-    the core's alone. activations: what quantised weights are multiplied with, "int8" (in blocks, the core's default) or
-    "float32", exact and slower; of ONNX graphs the export decides (hyt-export --activations). without: speed-ups to
-    leave out, to measure what each buys (docs/performance.md lists them). speculate: whether action tokens are guessed
-    and checked several a pass; the answers are the same. "last" guesses the last action, "draft" what the policy's
-    draft head says, "auto" does either where measured passes and the share of right guesses say that it takes less
-    time, "off" never.
+    ONNX graphs on a provider (cpu, which is the default, cuda or tensorrt); kv_type, mapped, without, speculate and
+    device are the core's alone. device: what the core computes on, "cpu", "cuda", "vulkan" or a ggml device such as
+    "CUDA0", where the installed llama-cpp-python has it (docs/jetson.md); on another than the CPU sums round otherwise,
+    and "auto" never speculates. activations: what quantised weights are multiplied with, "int8" (in blocks, the core's
+    default) or "float32", exact and slower; of ONNX graphs the export decides (hyt-export --activations). without:
+    speed-ups to leave out, to measure what each buys (docs/performance.md lists them). speculate: whether action tokens
+    are guessed and checked several a pass; the answers are the same. "last" guesses the last action, "draft" what the
+    policy's draft head says, "auto" does either where measured passes and the share of right guesses say that it takes
+    less time, "off" never.
     warm_up: answer once in every modality that the policy has, so that the first answer takes as long as any other.
 
     Raises BundleError when the bundle is missing, damaged, changed since its export, of another schema, not signed as
     required or without what the backend reads, InputError for a negative number of threads, no such key, type, backend,
-    provider or speed-up, or no draft head where one is to guess, and MissingDependencyError without onnxruntime.
+    device, provider or speed-up, a device that lacks an operator, or no draft head where one is to guess, and
+    MissingDependencyError without onnxruntime.
     """
     if backend not in BACKENDS:
         raise InputError("backend", expected=f"one of {', '.join(BACKENDS)}", received=repr(backend))
@@ -321,6 +325,7 @@ def load(
             activations=activations,
             without=without,
             speculate=speculate,
+            device=device,
         )
         policy = Policy(bundle, core)
     else:
@@ -340,6 +345,13 @@ def load(
                 expected="speculate auto or off",
                 received=repr(speculate),
                 remedy="take the backend 'core', or leave it out",
+            )
+        if device.lower() != "cpu":
+            raise InputError(
+                "backend 'onnx'",
+                expected="device cpu",
+                received=repr(device),
+                remedy="name a provider, or take the backend 'core'",
             )
         bundle = open_bundle(path, require_signature=require_signature)
         policy = Policy(bundle, OnnxBackend(bundle, threads, provider or "cpu", activations=activations))

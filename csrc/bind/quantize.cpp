@@ -1,10 +1,11 @@
-// Python's view of quantisation and of the system.
+// Python's view of quantisation, of the system and of its devices.
 #include "hyt/quantize.h"
 
 #include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
 #include "bind.h"
+#include "hyt/device.h"
 #include "hyt/error.h"
 #include "hyt/product_timing.h"
 #include "hyt/system.h"
@@ -57,6 +58,20 @@ py::dict system_dict() {
     return out;
 }
 
+py::list device_dicts() {
+    py::list all;
+    for (const DeviceInfo& info : devices()) {
+        py::dict out;
+        out["name"] = info.name;
+        out["description"] = info.description;
+        out["backend"] = info.backend;
+        out["free_bytes"] = info.free_bytes;
+        out["total_bytes"] = info.total_bytes;
+        all.append(out);
+    }
+    return all;
+}
+
 }  // namespace
 
 void add_quantize(py::module_& module) {
@@ -83,6 +98,10 @@ void add_quantize(py::module_& module) {
         "system", &system_dict,
         "ggml's version, its devices, its CPU features, the physical cores, and the instruction sets of our"
         " INT4 kernels.");
+    module.def("devices", &device_dicts, "What ggml can compute on: name, description, backend, memory.");
+    module.def(
+        "find_device", [](const std::string& name) { return ggml_backend_dev_name(find_device(name)); },
+        py::arg("name"), "The name of the device that a session would take; DeviceError when there is none.");
 }
 
 }  // namespace hyt::bind

@@ -88,6 +88,7 @@ py::dict to_dict(const SessionInfo& info) {
     out["speculation"] = speculation;
     out["threads"] = info.threads;
     out["backend"] = info.backend;
+    out["device"] = info.device;
     py::list without;
     for (const NamedCut& cut : named_cuts())
         if (!(info.cuts.*cut.on)) without.append(cut.name);
@@ -209,7 +210,7 @@ void add_session(py::module_& module) {
                          std::string activations, bool own_kernels, std::string head, int64_t action_steps,
                          int64_t action_dimensions, int64_t gate_units, bool mapped_weights,
                          const std::vector<std::string>& without, int64_t draft_units, std::string speculate,
-                         int64_t speculation_rows) {
+                         int64_t speculation_rows, std::string device, bool foreign) {
                  return make_session({std::move(language),
                                       std::move(vision),
                                       threads,
@@ -232,7 +233,9 @@ void add_session(py::module_& module) {
                                       draft_units,
                                       mapped_weights,
                                       std::move(speculate),
-                                      speculation_rows});
+                                      speculation_rows,
+                                      std::move(device),
+                                      foreign});
              }),
              py::arg("language"), py::arg("vision"), py::kw_only(), py::arg("threads") = 0,
              py::arg("image_count"), py::arg("max_text_tokens"), py::arg("max_thought_tokens"),
@@ -242,7 +245,7 @@ void add_session(py::module_& module) {
              py::arg("action_steps") = 0, py::arg("action_dimensions") = 0, py::arg("gate_units") = 0,
              py::arg("mapped_weights") = false, py::arg("without") = std::vector<std::string>{},
              py::arg("draft_units") = 0, py::arg("speculate") = "off",
-             py::arg("speculation_rows") = kMostRows)
+             py::arg("speculation_rows") = kMostRows, py::arg("device") = "cpu", py::arg("foreign") = false)
         .def("observe", &observe, py::arg("images"), py::arg("layout"))
         .def(
             "act", [](Session& s, int32_t tag) { return act_result([&](ActResult& r) { s.act(tag, r); }); },

@@ -1,9 +1,10 @@
 // Sets up ggml's CPU backend with a threadpool of its own, so that a graph starts no threads and allocates
-// nothing.
+// nothing; or the backend of another device.
 #include "hyt/backend.h"
 
 #include <algorithm>
 #include <cstring>
+#include <exception>
 
 #include "hyt/error.h"
 #include "hyt/system.h"
@@ -35,12 +36,21 @@ std::optional<StripKernels> chosen_kernels(const Cuts& cuts, Activations activat
 
 }  // namespace
 
-Backend::Backend(int threads, const Cuts& cuts, Activations activations)
-    : threads_(checked_threads(threads)),
-      cuts_(cuts),
+Backend::Backend(int threads, const Cuts& cuts, Activations activations, ggml_backend_dev_t foreign)
+    : foreign_(foreign),
+      threads_(checked_threads(threads)),
+      cuts_(foreign ? plain_path(cuts) : cuts),
       activations_(activations),
-      strips_(chosen_kernels(cuts, activations)),
-      team_(cuts.own_threads ? threads_ : 1) {
+      strips_(chosen_kernels(cuts_, activations)),
+      team_(cuts_.own_threads ? threads_ : 1) {
+    if (foreign) {
+        backend_ = start_device(foreign, threads_);
+    } else {
+        start_cpu();
+    }
+}
+
+void Backend::start_cpu() {
     ggml_threadpool_params params = ggml_threadpool_params_default(threads_);
     pool_.reset(ggml_threadpool_new(&params));
     backend_.reset(ggml_backend_cpu_init());
@@ -74,7 +84,20 @@ ggml_backend_buffer_type_t Backend::matrix_buffer_type(const ggml_tensor* matrix
     return buffer_type();
 }
 
+ggml_type Backend::matrix_type(ggml_type type, int64_t columns, int64_t rows, bool multiplied,
+                               bool looked_up) const {
+    if (!foreign_) return type;
+    const bool whole = multiplied && activations_ == Activations::float32;
+    const bool can = (!multiplied || multiplies(foreign_, type, columns, rows)) &&
+                     (!looked_up || looks_up(foreign_, type, columns, rows));
+    return can && !whole ? type : GGML_TYPE_F32;
+}
+
 std::string Backend::name() const {
+    if (foreign_) {
+        const bool whole = activations_ == Activations::float32;
+        return described(foreign_) + (whole ? ", float32 activations" : "");
+    }
     const std::string device = ggml_backend_name(backend_.get());
     if (activations_ == Activations::float32) return device + ", float32 activations";
     if (!cuts_.strips) return device;
@@ -111,7 +134,16 @@ void Backend::compute(ggml_cgraph* graph, const char* phase) {
     // OpenMP's threads go on looking for work for milliseconds, on the cores that ours would need: where one
     // graph has to be ggml's, all are.
     shared_with_ggml_ = threads_ > 1;
-    const ggml_status status = ggml_backend_graph_compute(backend_.get(), graph);
+    run_by_ggml(graph);
+}
+
+void Backend::run_by_ggml(ggml_cgraph* graph) {
+    ggml_status status = GGML_STATUS_SUCCESS;
+    try {
+        status = ggml_backend_graph_compute(backend_.get(), graph);
+    } catch (const std::exception& problem) {  // ggml's Vulkan throws what the driver says
+        throw DeviceError("device " + name(), "to compute a graph", problem.what());
+    }
     if (status != GGML_STATUS_SUCCESS) throw Error("graph", "success", ggml_status_to_string(status));
 }
 

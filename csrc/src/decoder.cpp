@@ -55,6 +55,8 @@ Decoder::Decoder(Backend& backend, Workspace& workspace, const GgufFile& file, c
 }
 
 void Decoder::place_graphs(int64_t action_rows) {
+    if (backend_.foreign() && !weights_.action_head && !shape_.action_ids.empty())
+        all_logits_.resize(static_cast<size_t>(params_.vocabulary * action_rows));
     const std::unique_ptr<Prefill> largest = build_prefill(shape_.max_prefix);
     workspace_.reserve(largest->graph);
     for (int slot = 0; slot < shape_.slots; ++slot) {
@@ -169,11 +171,23 @@ void Decoder::steps(Slot slot, Head head, const int32_t* tokens, int64_t count, 
 
     if (head == Head::none) return;
     if (state) ggml_backend_tensor_get(s.states, state, 0, s.states->nb[1]);  // the first row's
+    read_logits(s, head, logits);
     const int64_t values = logit_count(head) * count;
-    ggml_backend_tensor_get(s.logits, logits, 0, static_cast<size_t>(values) * sizeof(float));
     if (params_.final_softcap > 0) {
         const float cap = params_.final_softcap;
         for (int64_t i = 0; i < values; ++i) logits[i] = cap * std::tanh(logits[i] / cap);
+    }
+}
+
+void Decoder::read_logits(const Step& step, Head head, float* logits) {
+    if (head == Head::vocabulary || all_logits_.empty()) {
+        ggml_backend_tensor_get(step.logits, logits, 0, ggml_nbytes(step.logits));
+        return;
+    }
+    ggml_backend_tensor_get(step.logits, all_logits_.data(), 0, ggml_nbytes(step.logits));
+    for (int64_t row = 0; row < step.logits->ne[1]; ++row) {
+        const float* from = all_logits_.data() + row * params_.vocabulary;
+        for (const int32_t id : shape_.action_ids) *logits++ = from[id];
     }
 }
 

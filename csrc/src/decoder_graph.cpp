@@ -127,14 +127,16 @@ ggml_tensor* Decoder::finish_layer(const Graph& graph, const DecoderLayer& layer
     return ggml_add(c, h, x);
 }
 
-// The head's rows of the output matrix times the normed states (hidden, n).
+// The head's rows of the output matrix times the normed states (hidden, n); all rows where the host picks
+// them.
 ggml_tensor* Decoder::logits(const Graph& graph, Head head, ggml_tensor* state) const {
     ggml_context* c = graph.context();
     ggml_tensor* action = head == Head::action ? weights_.action_head : nullptr;
     ggml_tensor* rows = action ? action : weights_.output;
     ggml_tensor* all = fused_ && !in_strips(rows) ? ops::plain_product(c, rows, state)
                                                   : ops::matmul(c, backend_, rows, state);
-    return head == Head::vocabulary || action ? all : ops::picked(c, all, shape_.action_ids);
+    if (head == Head::vocabulary || action || backend_.foreign()) return all;
+    return ops::picked(c, all, shape_.action_ids);
 }
 
 std::unique_ptr<Decoder::Prefill> Decoder::build_prefill(int64_t length) {

@@ -8,7 +8,7 @@ DecoderWeights::DecoderWeights(const Backend& backend, const GgufFile& file, con
     : storage(backend, file) {
     const int64_t hidden = params.hidden, wide = params.feed_forward;
     const int64_t query = params.query_width(), kv = params.kv_width();
-    embedding = storage.table("token_embd.weight", hidden, params.vocabulary);
+    embedding = storage.table("token_embd.weight", hidden, params.vocabulary, params.tied);
     const char* head = params.tied ? "token_embd.weight" : "output.weight";
     output = params.tied ? embedding : storage.head_matrix(head, hidden, params.vocabulary);
     action_head =

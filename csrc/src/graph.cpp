@@ -19,15 +19,18 @@ ggml_tensor* graph_input(const Graph& graph, ggml_type type, int64_t ne0, int64_
     return tensor;
 }
 
-Workspace::Workspace(const Backend& backend) : allocator_(ggml_gallocr_new(backend.buffer_type())) {}
+Workspace::Workspace(const Backend& backend)
+    : backend_(backend), allocator_(ggml_gallocr_new(backend.buffer_type())) {}
 
 void Workspace::reserve(const Graph& graph) {
+    backend_.check(graph.nodes());
     if (!ggml_gallocr_reserve(allocator_.get(), graph.nodes())) {
         throw Error("workspace", "memory for a graph", "an allocation failure");
     }
 }
 
 void Workspace::place(const Graph& graph) {
+    backend_.check(graph.nodes());
     const size_t before = bytes();
     if (!ggml_gallocr_alloc_graph(allocator_.get(), graph.nodes())) {
         throw Error("workspace", "memory for a graph", "an allocation failure");

@@ -260,6 +260,8 @@ ggml_tensor* composed(ggml_context* c, ggml_tensor* query, ggml_tensor* keys, gg
     ggml_tensor* k = ggml_permute(c, keys, 0, 2, 1, 3);                  // (head_dim, m, kv_heads, batch)
     ggml_tensor* v = ggml_cont(c, ggml_permute(c, values, 1, 2, 0, 3));  // (m, head_dim, kv_heads, batch)
     ggml_tensor* scores = ggml_mul_mat(c, k, q);                         // (m, n, heads, batch)
+    // A device may sum in float16 otherwise, which large keys overflow.
+    ggml_prec_set_acc(scores, GGML_PREC_F32);
     float scale = shape.scale;
     if (shape.softcap > 0) {
         scores = ggml_tanh(c, ggml_scale(c, scores, scale / shape.softcap));
@@ -269,7 +271,8 @@ ggml_tensor* composed(ggml_context* c, ggml_tensor* query, ggml_tensor* keys, gg
         scores = ggml_diag_mask_inf(c, scores, static_cast<int>(keys->ne[2] - query->ne[2]));
     }
     ggml_tensor* weights = ggml_soft_max_ext(c, scores, mask, scale, 0.0f);
-    ggml_tensor* out = ggml_mul_mat(c, v, weights);         // (head_dim, n, heads, batch)
+    ggml_tensor* out = ggml_mul_mat(c, v, weights);  // (head_dim, n, heads, batch)
+    ggml_prec_set_acc(out, GGML_PREC_F32);
     return ggml_cont(c, ggml_permute(c, out, 0, 2, 1, 3));  // (head_dim, heads, n, batch)
 }
 

@@ -32,7 +32,7 @@ Activations activations(const std::string& name) {
 Session::Session(const SessionConfig& config)
     : config_(config),
       backend_(config.threads, config.own_kernels ? config.cuts : plain_path(config.cuts),
-               activations(config.activations)),
+               activations(config.activations), foreign_device(config.device, config.foreign)),
       workspace_(backend_) {
     check_config();
     if (config.image_count > 0) {
@@ -127,6 +127,9 @@ void Session::check_config() const {
     check_range("speculation_rows", config_.speculation_rows, 1, kMostRows);
     speculate_from(config_.speculate);
     kv_type(config_.kv_type);
+    if (config_.mapped_weights && backend_.foreign())
+        throw Error("mapped_weights", "weights that are copied to " + backend_.name(),
+                    "weights left in their files");
 }
 
 void Session::check_ids(const std::vector<int32_t>& ids, const char* subject) const {
@@ -301,6 +304,7 @@ SessionInfo Session::info() {
     info.rows_are_exact = decoder_->rows_are_exact();
     info.threads = backend_.threads();
     info.backend = backend_.name();
+    info.device = backend_.device();
     info.cuts = backend_.cuts();
     return info;
 }

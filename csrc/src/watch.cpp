@@ -33,8 +33,7 @@ void Backend::compute_apart(ggml_cgraph* graph, const Around& around) {
             }
             ggml_graph_clear(single);
             ggml_graph_add_node(single, node);
-            const ggml_status status = ggml_backend_graph_compute(backend_.get(), single);
-            if (status != GGML_STATUS_SUCCESS) throw Error("graph", "success", ggml_status_to_string(status));
+            run_by_ggml(single);
         });
     }
 }

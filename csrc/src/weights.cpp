@@ -1,34 +1,15 @@
 // Declares, allocates and fills weights.
 #include "hyt/weights.h"
 
+#include <algorithm>
+
 #include "hyt/error.h"
 #include "hyt/quantize.h"
 #include "hyt/strips.h"
+#include "quiet_log.h"
 
 namespace hyt {
 namespace {
-
-// ggml tells of every tensor it repacks. While this lives, only its warnings and errors pass.
-class QuietLog {
-  public:
-    QuietLog() {
-        ggml_log_get(&callback_, &user_);
-        ggml_log_set(pass, this);
-    }
-    ~QuietLog() { ggml_log_set(callback_, user_); }
-    QuietLog(const QuietLog&) = delete;
-    QuietLog& operator=(const QuietLog&) = delete;
-
-  private:
-    static void pass(ggml_log_level level, const char* text, void* user) {
-        const auto* self = static_cast<const QuietLog*>(user);
-        if (level == GGML_LOG_LEVEL_WARN || level == GGML_LOG_LEVEL_ERROR)
-            self->callback_(level, text, self->user_);
-    }
-
-    ggml_log_callback callback_ = nullptr;
-    void* user_ = nullptr;
-};
 
 // What ggml leaves to a backend's own use marks a matrix in strips.
 int strips_mark;
@@ -41,24 +22,25 @@ bool in_strips(const ggml_tensor* matrix) {
 
 Weights::Weights(const Backend& backend, const GgufFile& file) : backend_(backend), file_(file) {}
 
-ggml_tensor* Weights::declare(ggml_type type, int64_t columns, int64_t rows, bool repack,
-                              std::vector<Piece> pieces, const std::string& name, bool may_stay) {
+ggml_tensor* Weights::declare(ggml_type type, int64_t columns, int64_t rows, const Use& use,
+                              std::vector<Piece> pieces, const std::string& name) {
+    const ggml_type held = backend_.matrix_type(type, columns, rows, use.multiplied, use.looked_up);
     // A tensor in no buffer yet, to ask where it should lie.
     ggml_tensor probe{};
-    probe.type = type;
+    probe.type = held;
     probe.ne[0] = columns;
     probe.ne[1] = rows;
-    const bool mapped = stays(may_stay, pieces);
+    const bool mapped = stays(use.may_stay, pieces);
     const bool strips =
-        repack && !mapped && backend_.strips() && type == GGML_TYPE_Q4_0 && rows % kStripRows == 0;
+        use.repacked && !mapped && backend_.strips() && type == GGML_TYPE_Q4_0 && rows % kStripRows == 0;
     ggml_backend_buffer_type_t where =
-        repack && !strips ? backend_.matrix_buffer_type(&probe) : backend_.buffer_type();
+        use.repacked && !strips ? backend_.matrix_buffer_type(&probe) : backend_.buffer_type();
     ggml_context& owner = context(mapped ? nullptr : where);
-    ggml_tensor* tensor = rows == 0 ? ggml_new_tensor_1d(&owner, type, columns)
-                                    : ggml_new_tensor_2d(&owner, type, columns, rows);
+    ggml_tensor* tensor = rows == 0 ? ggml_new_tensor_1d(&owner, held, columns)
+                                    : ggml_new_tensor_2d(&owner, held, columns, rows);
     ggml_set_name(tensor, name.c_str());
     if (strips) tensor->extra = &strips_mark;
-    declared_.push_back({tensor, std::move(pieces), may_stay});
+    declared_.push_back({tensor, type, std::move(pieces), use.may_stay});
     return tensor;
 }
 
@@ -105,7 +87,7 @@ ggml_tensor* Weights::vector(const std::vector<std::string>& names, const std::v
         pieces.push_back({found.data, found.bytes});
         total += lengths[i];
     }
-    return declare(GGML_TYPE_F32, total, 0, false, std::move(pieces), names[0]);
+    return declare(GGML_TYPE_F32, total, 0, {}, std::move(pieces), names[0]);
 }
 
 ggml_tensor* Weights::matrix(const std::string& name, int64_t columns, int64_t rows) {
@@ -116,8 +98,8 @@ ggml_tensor* Weights::matrix(const std::string& name, int64_t columns, int64_t r
 // way.
 ggml_tensor* Weights::head_matrix(const std::string& name, int64_t columns, int64_t rows) {
     const GgufTensor& found = weight(name, {columns, rows});
-    return declare(found.type, columns, rows, strips_or_ggml(found.type, rows), {{found.data, found.bytes}},
-                   name, true);
+    const Use use{true, false, strips_or_ggml(found.type, rows), true};
+    return declare(found.type, columns, rows, use, {{found.data, found.bytes}}, name);
 }
 
 bool Weights::strips_or_ggml(ggml_type type, int64_t rows) const {
@@ -135,18 +117,19 @@ ggml_tensor* Weights::stacked_matrix(const std::vector<std::string>& names, int6
         pieces.push_back({found.data, found.bytes});
         total += rows[i];
     }
-    return declare(type, columns, total, true, std::move(pieces), names[0], true);
+    return declare(type, columns, total, {true, false, true, true}, std::move(pieces), names[0]);
 }
 
-ggml_tensor* Weights::table(const std::string& name, int64_t columns, int64_t rows) {
+ggml_tensor* Weights::table(const std::string& name, int64_t columns, int64_t rows, bool multiplied) {
     const GgufTensor& found = weight(name, {columns, rows});
-    return declare(found.type, columns, rows, false, {{found.data, found.bytes}}, name, true);
+    const Use use{multiplied, true, false, true};
+    return declare(found.type, columns, rows, use, {{found.data, found.bytes}}, name);
 }
 
 ggml_tensor* Weights::array(const std::string& name, const std::vector<int64_t>& shape, int64_t columns,
                             int64_t rows) {
     const GgufTensor& found = float_weight(name, shape);
-    return declare(found.type, columns, rows, false, {{found.data, found.bytes}}, name);
+    return declare(found.type, columns, rows, {}, {{found.data, found.bytes}}, name);
 }
 
 ggml_tensor* Weights::chosen_rows(const std::string& name, int64_t columns, int64_t rows,
@@ -161,8 +144,8 @@ ggml_tensor* Weights::chosen_rows(const std::string& name, int64_t columns, int6
         pieces.push_back({found.data + static_cast<size_t>(id) * row_bytes, row_bytes});
     }
     const auto count = static_cast<int64_t>(ids.size());
-    return declare(found.type, columns, count, strips_or_ggml(found.type, count), std::move(pieces),
-                   name + ".chosen");
+    const Use use{true, false, strips_or_ggml(found.type, count), false};
+    return declare(found.type, columns, count, use, std::move(pieces), name + ".chosen");
 }
 
 void Weights::load() {
@@ -191,6 +174,10 @@ void Weights::load() {
             pack(d);
             continue;
         }
+        if (d.type != d.tensor->type) {
+            expand(d);
+            continue;
+        }
         if (d.pieces.size() == 1) {
             ggml_backend_tensor_set(d.tensor, d.pieces[0].data, 0, d.pieces[0].bytes);
             file_.release(d.pieces[0].data, d.pieces[0].bytes);
@@ -213,6 +200,27 @@ void Weights::pack(const Declared& d) const {
         const auto rows = static_cast<int64_t>(piece.bytes / d.tensor->nb[1]);
         pack_strips(piece.data, d.tensor->ne[0], row, rows, static_cast<uint8_t*>(d.tensor->data));
         row += rows;
+        file_.release(piece.data, piece.bytes);
+    }
+}
+
+// From the file's type to float32, a few rows at a time.
+void Weights::expand(const Declared& d) const {
+    constexpr int64_t kRows = 64;
+    const int64_t columns = d.tensor->ne[0];
+    const size_t row_bytes = ggml_row_size(d.type, columns);
+    const auto to_float = ggml_get_type_traits(d.type)->to_float;
+    std::vector<float> values(static_cast<size_t>(kRows * columns));
+    size_t offset = 0;
+    for (const Piece& piece : d.pieces) {
+        const auto rows = static_cast<int64_t>(piece.bytes / row_bytes);
+        for (int64_t row = 0; row < rows; row += kRows) {
+            const int64_t count = std::min(kRows, rows - row) * columns;
+            to_float(piece.data + static_cast<size_t>(row) * row_bytes, values.data(), count);
+            const size_t bytes = static_cast<size_t>(count) * sizeof(float);
+            ggml_backend_tensor_set(d.tensor, values.data(), offset, bytes);
+            offset += bytes;
+        }
         file_.release(piece.data, piece.bytes);
     }
 }

@@ -23,6 +23,11 @@ Result = TypeVar("Result")
 KV_TYPES = ("f32", "f16")
 MOST_THREADS = 512
 """As many as ggml takes."""
+BUILD_FOR_DEVICE = (
+    'CMAKE_ARGS="-DGGML_CUDA=on" pip install --no-cache-dir --force-reinstall llama-cpp-python==0.3.36 '
+    "(for Vulkan -DGGML_VULKAN=on), then install hyt again (docs/jetson.md)"
+)
+"""How another device than the CPU comes into the installed ggml."""
 SPECULATE = ("auto", "off", "last", "draft")
 """Where guesses of action tokens come from: measured, nowhere, the last action, the policy's draft head."""
 
@@ -34,8 +39,9 @@ class CoreBackend:
     matrices in their files; activations: int8 (also None) or float32, what quantised weights are multiplied with;
     own_kernels: False composes everything from ggml's operators (see `watch`); without: speed-ups to leave out, by the
     names that the core gives them (docs/performance.md); speculate: how action tokens are guessed, one of SPECULATE
-    (see `hyt.load`). Raises BundleError when the core cannot read the bundle's weights, InputError for what an argument
-    cannot be, MissingDependencyError when the core itself cannot be loaded.
+    (see `hyt.load`); device: cpu, another ggml backend (cuda, vulkan) or a ggml device, by name. Raises BundleError
+    when the core cannot read the bundle's weights, InputError for what an argument cannot be and a device that is not
+    there or lacks an operator, MissingDependencyError when the core itself cannot be loaded.
     """
 
     def __init__(
@@ -49,6 +55,7 @@ class CoreBackend:
         own_kernels: bool = True,
         without: Sequence[str] = (),
         speculate: str = "auto",
+        device: str = "cpu",
     ) -> None:
         if not 0 <= threads <= MOST_THREADS:
             expected = f"0 (all physical cores but one) to {MOST_THREADS}"
@@ -68,6 +75,13 @@ class CoreBackend:
         if unknown := [name for name in without if name not in _core.cuts()]:
             expected = f"speed-ups of {', '.join(_core.cuts())}"
             raise InputError("without", expected=expected, received=repr(unknown[0]))
+        try:
+            device = "cpu" if device.lower() == "cpu" else _core.find_device(device)
+        except _core.DeviceError as problem:
+            raise _no_device(problem, BUILD_FOR_DEVICE) from None
+        if mapped and device != "cpu":
+            expected = f"weights that are copied to device {device}"
+            raise InputError("mapped", expected=expected, received="weights left in the bundle's files")
         self.bundle = bundle
         contract = bundle.contract
         action = contract.action
@@ -104,7 +118,10 @@ class CoreBackend:
                 without=list(without),
                 draft_units=contract.draft.units if contract.draft else 0,
                 speculate=speculate,
+                device=device,
             )
+        except _core.DeviceError as problem:
+            raise _no_device(problem, "load the policy on the device cpu") from None
         except _core.CoreError as problem:
             raise BundleError(
                 f"{bundle.path}: {problem.subject}",
@@ -194,6 +211,10 @@ class CoreBackend:
         except self._error as problem:
             subject = f"core: {problem.subject}"
             raise PolicyError(subject, expected=problem.expected, received=problem.received) from None
+
+
+def _no_device(problem: _core.DeviceError, remedy: str) -> InputError:
+    return InputError(problem.subject, expected=problem.expected, received=problem.received, remedy=remedy)
 
 
 def _answer(result: _core.ActResult) -> Answer:

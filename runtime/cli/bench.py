@@ -80,6 +80,8 @@ def run(options: argparse.Namespace) -> None:
         policy.reset(instruction=instruction)
         phases = measure(policy, instruction, options.repeat)
         backend = dict(policy.info["backend"])
+        # The ceiling is the CPU's: no share of it says anything of another device.
+        on_cpu = backend.get("device", "CPU") == "CPU"
         cost = cost_of(policy.bundle, prefix_length(policy, instruction))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         ceiling = measure_ceiling(int(backend["threads"]))
@@ -92,7 +94,7 @@ def run(options: argparse.Namespace) -> None:
             "peak_rss_bytes": peak,
             "cost": asdict(cost),
             "ceiling": asdict(ceiling),
-            "share": {name: round(share, 4) for name, share in shares(phases, cost, ceiling).items()},
+            "share": {name: round(share, 4) for name, share in shares(phases, cost, ceiling).items()} if on_cpu else {},
             "versions": versions(),
             "machine": machine(),
         }
@@ -170,7 +172,7 @@ def bench_table(phases: Mapping[str, Summary], report: Mapping[str, Any]) -> Tab
     thoughts = f"thoughts {1e3 / phases['thought token'].p50_ms:.0f} tokens/s; " if "thought token" in phases else ""
     table = Table(
         title=f"{report['bundle']['name']} ({report['bundle']['quantization']}), {ceiling['threads']} threads, "
-        f"{report['repeat']} answers of each kind",
+        f"{report['repeat']} answers of each kind, on {report['backend']['backend']}",
         title_justify="left",
         caption=f"weights {cost['weight_bytes'] / 2**20:.1f} MiB, "
         f"peak memory {report['peak_rss_bytes'] / 2**20:.0f} MiB; {thoughts}"

@@ -32,6 +32,7 @@ def run(options: Namespace) -> None:
         activations=options.activations,
         without=options.without,
         speculate=options.speculate,
+        device=options.device,
     )
     with Policy(bundle, backend) as policy:
         instruction = options.instruction or next(iter(policy.contract.instructions), None)

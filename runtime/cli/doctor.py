@@ -19,6 +19,7 @@ from hyt.firmware_bridge.device import by_id
 from hyt.runtime.cli.loading import add_signature_option
 from hyt.runtime.cli.output import check_output, machine, versions, write_json
 from hyt.runtime.doctor.computer import check_computer
+from hyt.runtime.doctor.devices import check_devices
 from hyt.runtime.doctor.finding import Finding
 from hyt.runtime.doctor.real_time import check_real_time
 from hyt.runtime.doctor.robot import check_bundle, check_description, check_firmware_on
@@ -44,7 +45,7 @@ def run(options: argparse.Namespace) -> None:
     check_output(options.json)
     if options.baudrate is not None and options.baudrate < 1:
         raise InputError("--baudrate", expected="at least 1", received=str(options.baudrate))
-    findings = [*check_computer(), *check_real_time()]
+    findings = [*check_computer(), *check_devices(), *check_real_time()]
     bundle = check_bundle(options.bundle, findings, options.require_signature) if options.bundle is not None else None
     robot = check_description(options.robot, bundle, findings) if options.robot is not None else None
     device = options.port or (robot.port.device if robot is not None else None)

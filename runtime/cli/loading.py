@@ -18,6 +18,12 @@ def add_loading_options(parser: argparse.ArgumentParser) -> None:
         default=BACKENDS[0],
         help="engine that computes the policy: our own, or onnxruntime over the bundle's ONNX graphs (default core)",
     )
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        metavar="NAME",
+        help="what the core computes on: cpu, cuda, vulkan or a device that hyt-run doctor lists (default cpu)",
+    )
     parser.add_argument("--provider", metavar="NAME", help="with --backend onnx: cpu, cuda or tensorrt (default cpu)")
     parser.add_argument(
         "--threads", type=int, default=0, help="threads of the engine (default: all physical cores but one, at most 8)"
@@ -67,6 +73,7 @@ def load_policy(options: argparse.Namespace) -> Policy:
         mapped=options.mapped,
         speculate=options.speculate,
         backend=options.backend,
+        device=options.device,
         provider=options.provider,
         activations=options.activations,
         without=getattr(options, "without", ()),

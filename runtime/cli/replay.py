@@ -32,6 +32,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--bundle", type=Path, metavar="NAME.hyt", help="the policy (default: where it lay then)")
     parser.add_argument("--any-bundle", action="store_true", help="another policy than the recorded one, to compare")
     parser.add_argument("--backend", choices=BACKENDS, help="engine that computes the policy (default: as then)")
+    parser.add_argument("--device", metavar="NAME", help="what the core computes on (default: as then)")
     parser.add_argument("--threads", type=int, help="threads of the engine (default: as many as then)")
     add_signature_option(parser)
     parser.add_argument("--list", action="store_true", help="show what the recordings hold, and ask no policy")
@@ -99,13 +100,15 @@ def _loading(recording: Recording, options: argparse.Namespace) -> dict[str, Any
             remedy="give the recorded bundle, or --any-bundle to compare another policy",
         )
     then, threads = recording.run.options, recording.run.backend.get("threads")
+    backend = options.backend or _one_of(BACKENDS, then.get("backend"))
     return {
         "path": path,
         "threads": options.threads if options.threads is not None else threads if _is_count(threads) else 0,
         "kv_type": _one_of(KV_TYPES, then.get("kv")),
         "mapped": then.get("mapped") is True,
         "speculate": _one_of(SPECULATE, then.get("speculate")),
-        "backend": options.backend or _one_of(BACKENDS, then.get("backend")),
+        "backend": backend,
+        "device": options.device or (str(then.get("device", "cpu")) if backend == "core" else "cpu"),
         "provider": then.get("provider") if options.backend is None else None,
         "require_signature": options.require_signature,
     }

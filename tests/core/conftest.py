@@ -36,11 +36,11 @@ class Opened:
         self.case = case
         self.files = files
 
-    def gated_session(self, folder: Path, gate: dict[str, torch.Tensor]) -> _core.Session:
+    def gated_session(self, folder: Path, gate: dict[str, torch.Tensor], **changes: object) -> _core.Session:
         """A session with this gate, written as head.gguf into `folder`."""
         path = folder / "head.gguf"
         write_head(path, gate)
-        return self.session(head=str(path), gate_units=len(gate["up.bias"]))
+        return self.session(head=str(path), gate_units=len(gate["up.bias"]), **changes)
 
     def session(self, **changes: object) -> _core.Session:
         """A session as the case's contract asks for, on one thread (the tests share their machine)."""

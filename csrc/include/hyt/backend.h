@@ -1,4 +1,4 @@
-// The ggml backend that computes: its threads, its weight buffer types and what runs on it.
+// The ggml backend that computes: its device, its threads, its weight buffer types and what runs on it.
 #pragma once
 
 #include <ggml-backend.h>
@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "hyt/cuts.h"
+#include "hyt/device.h"
 #include "hyt/strips.h"
 #include "hyt/team.h"
 
@@ -33,8 +34,12 @@ enum class Activations { int8, float32 };
 class Backend {
   public:
     // The CPU with `threads` threads (0: all physical cores but one, at most 8), kept for the life of the
-    // backend. Where a cut is left out, graphs are composed from ggml's operators, as another device would.
-    Backend(int threads, const Cuts& cuts, Activations activations = Activations::int8);
+    // backend. Where a cut is left out, graphs are composed from ggml's operators.
+    //
+    // With a `foreign` device, which must outlive the backend, all graphs are, and all tensors lie in its
+    // memory: only ggml_backend_tensor_set() and _get() reach them from here.
+    Backend(int threads, const Cuts& cuts, Activations activations = Activations::int8,
+            ggml_backend_dev_t foreign = nullptr);
 
     int threads() const { return threads_; }
     const Cuts& cuts() const { return cuts_; }
@@ -42,8 +47,11 @@ class Backend {
     // Our kernels for INT4 matrices; null where they are left out, on a CPU that has no instructions for them
     // and with float32 activations.
     const StripKernels* strips() const { return strips_ ? &*strips_ : nullptr; }
-    // The device, and the instruction set of our INT4 kernels or that there are none.
+    // The device, and on the CPU the instruction set of our INT4 kernels or that there are none.
     std::string name() const;
+    // ggml's name of it, "CPU" or "CUDA0".
+    std::string device() const { return ggml_backend_dev_name(ggml_backend_get_device(backend_.get())); }
+    bool foreign() const { return foreign_ != nullptr; }
     ggml_backend_buffer_type_t buffer_type() const {
         return ggml_backend_get_default_buffer_type(backend_.get());
     }
@@ -52,6 +60,16 @@ class Backend {
     // ggml's repacked layout where it has one for the type and shape and activations are int8, else the plain
     // one.
     ggml_backend_buffer_type_t matrix_buffer_type(const ggml_tensor* matrix) const;
+
+    // The type in which a matrix of `type` lies: its own, or float32 on a foreign device that cannot do with
+    // it what it is for, or that is to multiply it as float32.
+    ggml_type matrix_type(ggml_type type, int64_t columns, int64_t rows, bool multiplied,
+                          bool looked_up) const;
+
+    // Throws DeviceError when a foreign device does not compute all of the graph.
+    void check(ggml_cgraph* graph) const {
+        if (foreign_) check_computes(foreign_, graph);
+    }
 
     // Runs the graph to its end; `phase` is what a profile counts it under. A graph of our operators alone
     // runs on our own threads, without an allocation; any other is ggml's to run, and with several threads
@@ -73,9 +91,12 @@ class Backend {
     void compute_apart(ggml_cgraph* graph, const Around& around);
     void compute_watched(ggml_cgraph* graph);
     void compute_profiled(ggml_cgraph* graph, const std::string& phase);
+    void start_cpu();
+    void run_by_ggml(ggml_cgraph* graph);
     bool gather(ggml_cgraph* graph);
     static void run_step(void* self, size_t index, int thread, int threads);
 
+    ggml_backend_dev_t foreign_;  // null: the CPU
     int threads_;
     Cuts cuts_;
     Activations activations_;

@@ -148,6 +148,7 @@ class Decoder {
     void build_fused(const Graph& graph, Step& step, Slot slot, Head head) const;
 
     void write_visible(ggml_tensor* visible, int64_t row, int64_t first, int64_t last);
+    void read_logits(const Step& step, Head head, float* logits);
 
     Backend& backend_;
     Workspace& workspace_;
@@ -164,6 +165,8 @@ class Decoder {
     std::vector<int32_t> positions_;  // 0, 1, 2, ...
     std::vector<int64_t> rows_;       // scratch for the cells that are written
     std::vector<float> mask_;         // scratch for one query's mask
+    std::vector<float>
+        all_logits_;  // scratch where the host picks an action's rows: the device has no such operator
     int64_t passes_[kHeads] = {};
     int64_t chunk_passes_ = 0;
 };

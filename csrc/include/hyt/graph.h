@@ -31,11 +31,13 @@ ggml_tensor* graph_input(const Graph& graph, ggml_type type, int64_t ne0, int64_
 class Workspace {
   public:
     explicit Workspace(const Backend& backend);
+    // Both throw Error when there is no memory, DeviceError when the device does not compute the graph.
     void reserve(const Graph& graph);
     void place(const Graph& graph);
     size_t bytes() const { return ggml_gallocr_get_buffer_size(allocator_.get(), 0); }
 
   private:
+    const Backend& backend_;
     ggml_gallocr_ptr allocator_;
 };
 

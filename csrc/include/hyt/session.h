@@ -56,6 +56,10 @@ struct SessionConfig {
     // is off.
     std::string speculate = "off";
     int64_t speculation_rows = kMostRows;  // of a pass at most
+    // "cpu", another ggml backend ("cuda", "vulkan") for its first device, or a device's name ("CUDA0"). What
+    // is not the CPU computes with ggml's operators alone.
+    std::string device = "cpu";
+    bool foreign = false;  // compute on the CPU as on any other device, for tests
 
     bool continuous() const { return action_steps > 0; }
 };
@@ -93,7 +97,7 @@ struct SessionInfo {
     std::vector<double> pass_seconds;  // of 1, 2, ... rows, where they decide
     bool rows_are_exact;               // a pass of several rows has the bits of as many of one
     int threads;
-    std::string backend;
+    std::string backend, device;  // with what it computes in words, and ggml's name alone
     Cuts cuts;
 };
 

@@ -38,15 +38,14 @@ class Weights {
     ggml_tensor* stacked_matrix(const std::vector<std::string>& names, int64_t columns,
                                 const std::vector<int64_t>& rows);
 
-    // (columns, rows) in plain layout: rows can be looked up.
-    ggml_tensor* table(const std::string& name, int64_t columns, int64_t rows);
+    // (columns, rows) in plain layout: rows can be looked up. `multiplied`: also the left side of a product.
+    ggml_tensor* table(const std::string& name, int64_t columns, int64_t rows, bool multiplied);
 
     // float32 in plain layout, of the file's shape `shape`, as (columns, rows) over the same elements.
     ggml_tensor* array(const std::string& name, const std::vector<int64_t>& shape, int64_t columns,
                        int64_t rows);
 
-    // (columns, ids.size()): the chosen rows of a matrix for products with single columns, bit by bit as they
-    // are in the file.
+    // (columns, ids.size()): the chosen rows of a matrix for products with single columns.
     ggml_tensor* chosen_rows(const std::string& name, int64_t columns, int64_t rows,
                              const std::vector<int32_t>& ids);
 
@@ -64,17 +63,25 @@ class Weights {
     };
     struct Declared {
         ggml_tensor* tensor;
+        ggml_type type;  // in the file
         std::vector<Piece> pieces;
         bool may_stay;
     };
 
     const GgufTensor& weight(const std::string& name, const std::vector<int64_t>& shape) const;
     const GgufTensor& float_weight(const std::string& name, const std::vector<int64_t>& shape) const;
-    ggml_tensor* declare(ggml_type type, int64_t columns, int64_t rows, bool repack,
-                         std::vector<Piece> pieces, const std::string& name, bool may_stay = false);
+    // What a weight is for.
+    struct Use {
+        bool multiplied = false, looked_up = false;
+        bool repacked = false;  // in the fastest layout for products, which has no rows to look up
+        bool may_stay = false;  // in the file
+    };
+    ggml_tensor* declare(ggml_type type, int64_t columns, int64_t rows, const Use& use,
+                         std::vector<Piece> pieces, const std::string& name);
 
     bool strips_or_ggml(ggml_type type, int64_t rows) const;
     void pack(const Declared& declared) const;
+    void expand(const Declared& declared) const;
     ggml_context& context(ggml_backend_buffer_type_t where);
     bool stays(bool may_stay, const std::vector<Piece>& pieces) const;
 
