@@ -175,6 +175,41 @@ def test_another_type_of_keys_and_values_is_refused(tiny_bundle: Path) -> None:
     assert str(caught.value) == "kv type; expected one of f32, f16; received 'q8_0'"
 
 
+def test_a_device_that_ggml_does_not_have_is_refused_with_how_to_get_it(tiny_bundle: Path) -> None:
+    with pytest.raises(hyt.InputError) as caught:
+        hyt.load(tiny_bundle, device="tpu")
+    line = str(caught.value)
+    assert re.match(r"device; expected one of those that the installed ggml has: .*CPU.*; received 'tpu'; CMAKE_", line)
+    assert 'CMAKE_ARGS="-DGGML_CUDA=on" pip install --no-cache-dir --force-reinstall llama-cpp-python==' in line
+    assert "\n" not in line
+
+
+def test_a_device_that_lacks_an_operator_is_refused(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from hyt.runtime import _core
+
+    def lacking(*_: object, **__: object) -> None:
+        problem = _core.DeviceError()
+        problem.subject, problem.expected, problem.received = (
+            "device X",
+            "one that computes NORM of f32",
+            "one that does not",
+        )
+        raise problem
+
+    monkeypatch.setattr(_core, "Session", lacking)
+    with pytest.raises(hyt.InputError) as caught:
+        hyt.load(tiny_bundle)
+    line = "device X; expected one that computes NORM of f32; received one that does not; "
+    assert str(caught.value) == line + "load the policy on the device cpu"
+
+
+def test_a_device_is_the_cores_alone(tiny_bundle: Path) -> None:
+    with pytest.raises(hyt.InputError) as caught:
+        hyt.load(tiny_bundle, backend="onnx", device="cuda")
+    line = "backend 'onnx'; expected device cpu; received 'cuda'; name a provider, or take the backend 'core'"
+    assert str(caught.value) == line
+
+
 def test_other_activations_and_cuts_are_refused(tiny_bundle: Path) -> None:
     with pytest.raises(hyt.InputError) as caught:
         hyt.load(tiny_bundle, activations="int4")

@@ -32,6 +32,8 @@ def test_a_bench_prints_a_table_and_one_line_of_json_and_writes_the_same(
     assert set(report["share"]) == {"vision", "prefill", "action token", "thought token"}
     assert report["cost"]["weight_bytes"] < report["peak_rss_bytes"]
     assert report["ceiling"]["threads"] == 1
+    assert report["backend"]["device"] == "CPU"
+    assert "on CPU" in " ".join(table)
 
 
 def test_a_profile_names_operators_by_phase(tiny_bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:

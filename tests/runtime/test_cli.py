@@ -54,6 +54,14 @@ def test_what_the_onnx_backend_has_not_is_exit_code_5(
     )
 
 
+@pytest.mark.parametrize("options", [[], ["--profile"]])
+def test_a_device_that_is_not_there_is_exit_code_5(tiny_bundle: Path, capsys: Captured, options: list[str]) -> None:
+    code, line = failed(capsys, "bench", str(tiny_bundle), "--device", "tpu", *options)
+    assert code == 5
+    assert line.startswith("hyt-run: device; expected one of those that the installed ggml has: ")
+    assert "; received 'tpu'; CMAKE_ARGS=" in line
+
+
 def test_a_provider_without_the_onnx_backend_is_exit_code_5(tiny_bundle: Path, capsys: Captured) -> None:
     assert failed(capsys, "bench", str(tiny_bundle), "--provider", "cuda") == (
         5,

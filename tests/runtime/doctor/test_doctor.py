@@ -41,6 +41,9 @@ def test_a_robot_that_is_well_is_told_so_and_not_armed(bundle: Path, tmp_path: P
             assert link.telemetry().state is State.DISARMED
     for subject in ("bundle", "robot.toml", "policy and robot", "camera corner2", "port", "firmware", "round trip"):
         assert found[subject]["level"] != "wrong", found[subject]
+    assert found["devices"]["level"] == "good"
+    assert "CPU (" in found["devices"]["found"]
+    assert "GiB free" in found["devices"]["found"]
     assert found["firmware and robot"]["found"] == "agree on axes, limits and tick rate"
     assert code == 0
     assert "agree on axes" in " ".join(capsys.readouterr().out.split())
