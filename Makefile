@@ -9,6 +9,7 @@
 #   make bench-avx2  the timings against llama.cpp with both held to AVX2, on a CPU that has more
 #   make firmware-check   cppcheck over the firmware;  make firmware-size: its flash, RAM and deepest stack
 #   make neon-check   tests of the core's Arm kernels, cross-compiled, on an emulated CPU with and one without int8 dot products
+#   make vulkan-check   the core on a Vulkan device (Mesa's, on the CPU, will do), with a ggml built for it
 #   make fuzz       a coverage-guided fuzzer on the firmware for FUZZ_SECONDS, ten minutes
 #   make policy     collect demonstrations and fit the shipped policy again (hours on two cores)
 
@@ -30,7 +31,7 @@ PACKAGES := python runtime export dataset firmware_bridge training simulation
 SOURCES := $(shell find $(PACKAGES) csrc -type f -not -path '*/__pycache__/*') CMakeLists.txt pyproject.toml
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-slow lint format neon-check firmware-check firmware-size fuzz evaluate parity quantization bench bench-avx2 policy setup setup-dev clean
+.PHONY: run test test-slow lint format neon-check vulkan-check firmware-check firmware-size fuzz evaluate parity quantization bench bench-avx2 policy setup setup-dev clean
 .DELETE_ON_ERROR:
 
 run: setup $(OUT)/metaworld-arm.hyt/manifest.json
@@ -81,6 +82,15 @@ neon-check: $(VENV)/.system
 	set -o pipefail; qemu-aarch64 -cpu cortex-a72 build/neon/strips_test | grep -x "no kernels for this CPU"
 	qemu-aarch64 -cpu cortex-a72 build/neon/simd_test
 	qemu-aarch64 -cpu cortex-a72 build/neon/team_test
+
+# In an environment of its own, as bench-avx2: half an hour the first time. ggml takes a processor (Mesa's llvmpipe) for a
+# device only where its number is named.
+vulkan-check:
+	.ci/system-packages libvulkan-dev glslc spirv-headers mesa-vulkan-drivers
+	CMAKE_ARGS="-DGGML_VULKAN=on" CXXFLAGS="-I$(CURDIR)/csrc/tests/vulkan_headers" SKBUILD_BUILD_DIR=build/vulkan \
+	    PIP_NO_CACHE_DIR=1 $(MAKE) VENV=$(VENV)-vulkan setup-dev
+	GGML_VK_VISIBLE_DEVICES=0 HYT_TEST_DEVICES=vulkan $(VENV)-vulkan/bin/python -m pytest tests/core/test_device.py \
+	    tests/policies/test_device.py
 
 firmware-size: $(VENV)/.build
 	$(BIN)/cmake -S $(FIRMWARE) -B build/firmware

@@ -93,6 +93,12 @@ ggml_type Backend::matrix_type(ggml_type type, int64_t columns, int64_t rows, bo
     return can && !whole ? type : GGML_TYPE_F32;
 }
 
+void Backend::check_memory(bool there, const std::string& subject, const std::string& expected) const {
+    if (there) return;
+    if (foreign_) throw DeviceError("device " + name() + ": " + subject, expected, "an allocation failure");
+    throw Error(subject, expected, "an allocation failure");
+}
+
 std::string Backend::name() const {
     if (foreign_) {
         const bool whole = activations_ == Activations::float32;

@@ -24,17 +24,15 @@ Workspace::Workspace(const Backend& backend)
 
 void Workspace::reserve(const Graph& graph) {
     backend_.check(graph.nodes());
-    if (!ggml_gallocr_reserve(allocator_.get(), graph.nodes())) {
-        throw Error("workspace", "memory for a graph", "an allocation failure");
-    }
+    const bool there = ggml_gallocr_reserve(allocator_.get(), graph.nodes());
+    backend_.check_memory(there, "workspace", "memory for a graph");
 }
 
 void Workspace::place(const Graph& graph) {
     backend_.check(graph.nodes());
     const size_t before = bytes();
-    if (!ggml_gallocr_alloc_graph(allocator_.get(), graph.nodes())) {
-        throw Error("workspace", "memory for a graph", "an allocation failure");
-    }
+    const bool there = ggml_gallocr_alloc_graph(allocator_.get(), graph.nodes());
+    backend_.check_memory(there, "workspace", "memory for a graph");
     // Growing would move the buffer under the graphs placed earlier.
     if (before != 0 && bytes() != before)
         throw Error("workspace", "a graph within the reserved bytes", "a larger one");

@@ -21,7 +21,7 @@ KvCache::KvCache(const Backend& backend, const DecoderParams& params, int64_t ce
         }
     }
     buffer_.reset(ggml_backend_alloc_ctx_tensors_from_buft(context_.get(), backend.buffer_type()));
-    if (!buffer_) throw Error("KV cache", "memory for it", "an allocation failure");
+    backend.check_memory(buffer_ != nullptr, "KV cache", "memory for it");
     // Masked cells are multiplied by zero: what is in them must be finite.
     ggml_backend_buffer_clear(buffer_.get(), 0);
 }

@@ -1,7 +1,6 @@
 // Builds and runs the vision graph: towers side by side, then the projector.
 #include "hyt/vision.h"
 
-#include "hyt/error.h"
 #include "hyt/ops.h"
 #include "hyt/product.h"
 #include "layers.h"
@@ -34,7 +33,7 @@ VisionEncoder::VisionEncoder(Backend& backend, const GgufFile& file, int64_t ima
                                  params_.patches() * image_count);
     output_buffer_.reset(
         ggml_backend_alloc_ctx_tensors_from_buft(output_context_.get(), backend.buffer_type()));
-    if (!output_buffer_) throw Error("image tokens", "memory for them", "an allocation failure");
+    backend.check_memory(output_buffer_ != nullptr, "image tokens", "memory for them");
     ggml_backend_buffer_clear(output_buffer_.get(), 0);
     build();
 }

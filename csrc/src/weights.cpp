@@ -160,7 +160,7 @@ void Weights::load() {
             continue;
         }
         ggml_backend_buffer_ptr buffer(ggml_backend_alloc_ctx_tensors_from_buft(context.get(), where));
-        if (!buffer) throw Error(file_.path() + ": weights", "memory for them", "an allocation failure");
+        backend_.check_memory(buffer != nullptr, file_.path() + ": weights", "memory for them");
         ggml_backend_buffer_set_usage(buffer.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
         buffers_.push_back(std::move(buffer));
     }

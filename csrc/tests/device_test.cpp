@@ -12,6 +12,18 @@ namespace {
 
 const std::vector<int32_t> kIds = {1, 0};
 
+// What an allocation that failed says.
+template <typename Kind>
+std::string spent(const hyt::Backend& backend) {
+    try {
+        backend.check_memory(true, "weights", "memory for them");
+        backend.check_memory(false, "weights", "memory for them");
+    } catch (const Kind& error) {
+        return error.subject();
+    }
+    return "";
+}
+
 // What placing a graph of one operator says, empty where it is placed.
 std::string said(const hyt::Backend& backend, bool ours) {
     const hyt::Graph graph(8);
@@ -39,6 +51,8 @@ int main() {
     const std::string refused = said(foreign, true);
     CHECK(refused.find("expected one that computes CUSTOM of f32; received one that does not") !=
           std::string::npos);
+    CHECK(spent<hyt::Error>(cpu) == "weights");
+    CHECK(spent<hyt::DeviceError>(foreign).rfind("device CPU (", 0) == 0);
     CHECK(!foreign.strips() && !foreign.cuts().own_threads && foreign.cuts().action_rows);
 
     CHECK(foreign.matrix_type(GGML_TYPE_Q4_0, 32, 8, true, false) == GGML_TYPE_Q4_0);

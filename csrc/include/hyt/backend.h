@@ -70,6 +70,8 @@ class Backend {
     void check(ggml_cgraph* graph) const {
         if (foreign_) check_computes(foreign_, graph);
     }
+    // Throws Error, DeviceError of a foreign device, unless memory that was asked of it is `there`.
+    void check_memory(bool there, const std::string& subject, const std::string& expected) const;
 
     // Runs the graph to its end; `phase` is what a profile counts it under. A graph of our operators alone
     // runs on our own threads, without an allocation; any other is ggml's to run, and with several threads
