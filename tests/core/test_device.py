@@ -13,6 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 from action_heads import random_head
+from against_reference import (
+    F16_CACHE_BOUND,
+    GELU_TABLE_BOUND,
+    INT8_ACTIVATIONS_BOUND,
+    compare_greedy,
+    fed_tokens,
+    logit_error,
+    relative_error,
+)
 from checkpoints import ACT, AWKWARD, DEFAULT, FOLLOW, THINK, WIDE, make_draft, make_gate
 from conftest import SHAPES, Opened
 from continuous_reference import reference_chunk
@@ -23,15 +32,6 @@ from family_sessions import FAMILIES, layout_of
 from family_sessions import session as family_session
 from guessed import check_same, facts
 from model_gguf import write_head
-from parity import (
-    F16_CACHE_BOUND,
-    GELU_TABLE_BOUND,
-    INT8_ACTIVATIONS_BOUND,
-    compare_greedy,
-    fed_tokens,
-    logit_error,
-    relative_error,
-)
 
 from hyt.export.exporter import export_bundle
 from hyt.runtime import _core

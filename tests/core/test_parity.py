@@ -6,10 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from checkpoints import ACT, AWKWARD, DEFAULT, WIDE
-from conftest import SHAPES, Opened
-from gguf import GGMLQuantizationType
-from parity import (
+from against_reference import (
     F16_CACHE_BOUND,
     F32_BOUND,
     F32_MEASURED_BOUND,
@@ -20,6 +17,9 @@ from parity import (
     logit_error,
     relative_error,
 )
+from checkpoints import ACT, AWKWARD, DEFAULT, WIDE
+from conftest import SHAPES, Opened
+from gguf import GGMLQuantizationType
 from reference import reference_logits
 
 from hyt.runtime import _core
