@@ -139,6 +139,19 @@ def test_a_bundle_that_is_no_longer_where_it_was_must_be_named(
         moved.rename(tiny_bundle)
 
 
+def test_a_device_is_as_it_was_then_or_as_it_is_named(
+    tiny_bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with hyt.load(tiny_bundle, threads=1) as policy, Recorder(tmp_path, facts(policy, device="tpu")) as recorder:
+        recorder.attend("fake", "act")
+        run_episode(
+            policy, FakeRobot(4), instruction="open the drawer", modality="act", max_decisions=4, listeners=[recorder]
+        )
+    assert main(["replay", str(tmp_path)]) == 5
+    assert "received 'tpu'" in capsys.readouterr().err
+    assert main(["replay", str(tmp_path), "--device", "cpu"]) == 0
+
+
 def test_the_list_says_what_a_folder_holds(recorded: Path, tmp_path: Path, capsys: Captured) -> None:
     assert main(["replay", str(recorded.parent), "--list", "--json", str(tmp_path / "list.json")]) == 0
     (one,) = json.loads((tmp_path / "list.json").read_text())["recordings"]
