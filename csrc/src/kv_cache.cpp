@@ -2,6 +2,7 @@
 #include "hyt/kv_cache.h"
 
 #include "hyt/error.h"
+#include "hyt/huge_pages.h"
 
 namespace hyt {
 
@@ -22,6 +23,7 @@ KvCache::KvCache(const Backend& backend, const DecoderParams& params, int64_t ce
     }
     buffer_.reset(ggml_backend_alloc_ctx_tensors_from_buft(context_.get(), backend.buffer_type()));
     backend.check_memory(buffer_ != nullptr, "KV cache", "memory for it");
+    ask_for_huge_pages(buffer_.get());
     // Masked cells are multiplied by zero: what is in them must be finite.
     ggml_backend_buffer_clear(buffer_.get(), 0);
 }

@@ -18,8 +18,10 @@ using simd::Vector;
 // Rows of a tile: as many as leave the sums of two vectors each in registers.
 #if defined(__AVX512F__) || defined(__aarch64__)
 constexpr size_t kQueries = 8;
+constexpr int64_t kMostVectors = 8;  // of a single query's output, summed at a time
 #else
 constexpr size_t kQueries = 6;
+constexpr int64_t kMostVectors = 4;
 #endif
 constexpr int64_t kTileWidth = 2 * kLanes;  // columns of a tile, and of a panel
 
@@ -40,6 +42,9 @@ Scratch scratch_for(int64_t head_dim, bool apart, int64_t keys) {
             head_dim};
 }
 
+// Keys and values that are asked of memory ahead of time, and the floats of a cache line.
+constexpr int64_t kAhead = 4, kLine = 16;
+
 // Row of `head` at position `at` as float32; float16 is converted into `buffer` (head_dim).
 const float* read_row(const ggml_tensor* t, int64_t head, int64_t at, int64_t batch, float* buffer) {
     const char* bytes = static_cast<const char*>(t->data) + static_cast<size_t>(head) * t->nb[1] +
@@ -49,11 +54,25 @@ const float* read_row(const ggml_tensor* t, int64_t head, int64_t at, int64_t ba
     return buffer;
 }
 
+// Asks memory for a row that is read soon. Rows of one head lie as far apart as all heads are wide, often a
+// page, and the CPU's own prefetch ends with the page.
+void ask_for(const ggml_tensor* t, int64_t head, int64_t at, int64_t batch) {
+    if (at >= t->ne[2]) return;
+    const char* bytes = static_cast<const char*>(t->data) + static_cast<size_t>(head) * t->nb[1] +
+                        static_cast<size_t>(at) * t->nb[2] + static_cast<size_t>(batch) * t->nb[3];
+    const size_t size = static_cast<size_t>(t->ne[0]) * t->nb[0];
+    for (size_t i = 0; i < size; i += kLine * sizeof(float)) __builtin_prefetch(bytes + i);
+}
+
 float dot(const float* a, const float* b, int64_t n) {
-    Vector sums{};
+    Vector sums{}, others{};  // need not wait for each other
     int64_t i = 0;
+    for (; i + 2 * kLanes <= n; i += 2 * kLanes) {
+        sums += simd::load(a + i) * simd::load(b + i);
+        others += simd::load(a + i + kLanes) * simd::load(b + i + kLanes);
+    }
     for (; i + kLanes <= n; i += kLanes) sums += simd::load(a + i) * simd::load(b + i);
-    float total = simd::sum(sums);
+    float total = simd::sum(sums + others);
     for (; i < n; ++i) total += a[i] * b[i];
     return total;
 }
@@ -136,6 +155,30 @@ struct Operands {
     }
 };
 
+// Columns [d, d + vectors * kLanes) of a query's output: values weighed by scores, which are of the keys from
+// `first` on. Sums stay in registers; even and odd keys apart, so that they need not wait for each other.
+template <int64_t vectors>
+void weigh(const Operands& o, const float* scores, int64_t kv_head, int64_t batch, int64_t first,
+           int64_t last, int64_t d, float norm, float* out) {
+    Vector even[vectors] = {}, odd[vectors] = {};
+    const auto add = [&](Vector* sums, int64_t j) {
+        const float* value = read_row(o.values, kv_head, j, batch, nullptr) + d;
+        const float score = scores[j - first];
+        for (int64_t v = 0; v < vectors; ++v) sums[v] += score * simd::load(value + v * kLanes);
+    };
+    int64_t j = first;
+    for (; j + 1 < last; j += 2) {
+        if (d == 0) {
+            ask_for(o.values, kv_head, j + kAhead, batch);
+            ask_for(o.values, kv_head, j + kAhead + 1, batch);
+        }
+        add(even, j);
+        add(odd, j + 1);
+    }
+    if (j < last) add(even, j);
+    for (int64_t v = 0; v < vectors; ++v) simd::store(out + d + v * kLanes, (even[v] + odd[v]) * norm);
+}
+
 // One query: head by head, over the visible keys only.
 void attend_one(const Operands& o, int64_t head, int64_t at, int64_t batch) {
     float* scores = o.scratch;
@@ -143,12 +186,14 @@ void attend_one(const Operands& o, int64_t head, int64_t at, int64_t batch) {
     const int64_t first = o.first_key(at), last = o.last_key(at);
     const int64_t kv_head = head / o.group(), n = o.shape.head_dim;
     const float* query = read_row(o.query, head, at, batch, nullptr);
-    for (int64_t j = first; j < last; ++j)
+    for (int64_t j = first; j < last; ++j) {
+        ask_for(o.keys, kv_head, j + kAhead, batch);
         scores[j - first] = dot(query, read_row(o.keys, kv_head, j, batch, buffer), n);
+    }
     const float norm = soften(scores, last - first, o.shape);
     float* out = o.out_row(head, at, batch);
-    std::fill(out, out + n, 0.0f);
     if (o.values->type != GGML_TYPE_F32 || n % kTileWidth != 0) {
+        std::fill(out, out + n, 0.0f);
         for (int64_t j = first; j < last; ++j) {
             const float* value = read_row(o.values, kv_head, j, batch, buffer);
             const float weight = scores[j - first] * norm;
@@ -156,18 +201,10 @@ void attend_one(const Operands& o, int64_t head, int64_t at, int64_t batch) {
         }
         return;
     }
-    // Sums stay in registers; even and odd keys apart, so that they need not wait for each other.
-    for (int64_t d = 0; d < n; d += kTileWidth) {
-        Vector sums[2][2] = {};
-        for (int64_t j = first; j < last; ++j) {
-            const float* value = read_row(o.values, kv_head, j, batch, nullptr) + d;
-            Vector* own = sums[j % 2];
-            own[0] += scores[j - first] * simd::load(value);
-            own[1] += scores[j - first] * simd::load(value + kLanes);
-        }
-        simd::store(out + d, (sums[0][0] + sums[1][0]) * norm);
-        simd::store(out + d + kLanes, (sums[0][1] + sums[1][1]) * norm);
-    }
+    int64_t d = 0;
+    for (; d + kMostVectors * kLanes <= n; d += kMostVectors * kLanes)
+        weigh<kMostVectors>(o, scores, kv_head, batch, first, last, d, norm, out);
+    for (; d < n; d += kTileWidth) weigh<2>(o, scores, kv_head, batch, first, last, d, norm, out);
 }
 
 // Query rows [first, last) of the heads that read one key head; a row is (query, head of the group).
@@ -239,9 +276,11 @@ void compute_attention(ggml_tensor* result, int thread, int threads, void* user)
                      parts};
     const int64_t batches = query->ne[3];
     if (apart) {
+        // Heads that read the same keys are neighbours, and so are a head's queries: one thread has them.
         const int64_t rows = shape.heads * o.queries();
-        for (int64_t i = thread; i < rows * batches; i += threads)
-            attend_one(o, i % shape.heads, i % rows / shape.heads, i / rows);
+        const auto [first, last] = share(rows * batches, thread, threads);
+        for (int64_t i = first; i < last; ++i)
+            attend_one(o, i % rows / o.queries(), i % o.queries(), i / rows);
         return;
     }
     // Enough pieces that every thread has work; each piece transposes its keys anew, so no more than that.

@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 #include <numeric>
 #include <vector>
 
 #include "hyt/error.h"
+#include "hyt/huge_pages.h"
 #include "hyt/strips.h"
 #include "hyt/team.h"
 #include "ops.h"
@@ -31,7 +33,7 @@ struct Work {
     const StripKernels& kernels;
     StripProduct product;
     size_t bytes;
-    std::vector<uint8_t> storage;
+    std::unique_ptr<uint8_t[]> storage;
     uint8_t* weights;  // in the storage, at the start of a cache line as ggml's buffers are
     std::vector<uint8_t> activations;
     std::vector<float> inputs, out;
@@ -41,12 +43,14 @@ struct Work {
         : kernels(set),
           product{},
           bytes(strips_size(columns, rows)),
-          storage(bytes + kLine, 0x11),
-          weights(storage.data() + (kLine - reinterpret_cast<uintptr_t>(storage.data()) % kLine)),
+          storage(new uint8_t[bytes + kLine]),
+          weights(storage.get() + (kLine - reinterpret_cast<uintptr_t>(storage.get()) % kLine)),
           activations(activations_size(columns, count)),
           inputs(static_cast<size_t>(columns * count)),
           out(static_cast<size_t>(rows * count)),
           sums(static_cast<size_t>(threads)) {
+        ask_for_huge_pages(weights, bytes);  // as Weights does
+        std::fill(weights, weights + bytes, uint8_t{0x11});
         for (size_t i = 0; i < inputs.size(); ++i) inputs[i] = static_cast<float>(i % 251) - 125.0f;
         product = {weights, activations.data(), nullptr, out.data(), columns / kBlock, rows, count, rows};
     }

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "hyt/error.h"
+#include "hyt/huge_pages.h"
 #include "hyt/quantize.h"
 #include "hyt/strips.h"
 #include "quiet_log.h"
@@ -161,6 +162,7 @@ void Weights::load() {
         }
         ggml_backend_buffer_ptr buffer(ggml_backend_alloc_ctx_tensors_from_buft(context.get(), where));
         backend_.check_memory(buffer != nullptr, file_.path() + ": weights", "memory for them");
+        ask_for_huge_pages(buffer.get());
         ggml_backend_buffer_set_usage(buffer.get(), GGML_BACKEND_BUFFER_USAGE_WEIGHTS);
         buffers_.push_back(std::move(buffer));
     }
