@@ -33,5 +33,5 @@ def _plain_weights() -> Iterator[None]:
     """Weights as the file has them, not re-laid: on a CPU with AMX, a ggml compiled by GCC 12 dies of its own tiles."""
     plain = llama_cpp.llama_model_default_params()
     plain.use_extra_bufts = False
-    with mock.patch.object(llama_cpp.llama_cpp, "llama_model_default_params", lambda: plain):
+    with mock.patch.object(llama_cpp.llama_cpp, "llama_model_default_params", return_value=plain):
         yield
