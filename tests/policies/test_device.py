@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from devices import NAMED, SETTINGS
+from shipped_policy import CHECKPOINT, session
 
 import hyt
 from hyt.export.exporter import export_bundle
@@ -19,7 +19,6 @@ from hyt.runtime.cli import main
 from hyt.runtime.observation import check_observation, random_observation
 from hyt.runtime.prompt import Prompt, read_tokenizer
 
-CHECKPOINT = Path(__file__).parents[2] / "policies" / "metaworld-arm"
 OBSERVATIONS = 12
 
 LOGIT_ERROR = 0.25
@@ -41,23 +40,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
 def device(request: pytest.FixtureRequest) -> dict[str, Any]:
     settings: dict[str, Any] = SETTINGS[request.param]
     return settings
-
-
-def session(bundle: Bundle, **settings: object) -> _core.Session:
-    contract = bundle.contract
-    return _core.Session(
-        str(bundle.language),
-        str(bundle.vision),
-        threads=1,
-        image_count=len(contract.cameras),
-        max_text_tokens=contract.max_text_positions(),
-        max_thought_tokens=0,
-        action_tokens=contract.action.tokens,
-        action_token_ids=list(contract.action.token_ids),
-        thought_suppressed_ids=[],
-        thought_end_id=0,
-        **settings,  # type: ignore[arg-type]
-    )
 
 
 def logit_errors(bundle: Bundle, expected: _core.Session, got: _core.Session, bound: float) -> list[float]:

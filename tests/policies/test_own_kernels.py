@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
+from shipped_policy import CHECKPOINT, session
 
 from hyt.export.exporter import export_bundle
 from hyt.runtime import _core
@@ -14,8 +14,6 @@ from hyt.runtime.bundle import Bundle, open_bundle
 from hyt.runtime.cli.bench import random_observation
 from hyt.runtime.observation import check_observation
 from hyt.runtime.prompt import Prompt, read_tokenizer
-
-CHECKPOINT = Path(__file__).parents[2] / "policies" / "metaworld-arm"
 
 LOGIT_ERROR = 0.25
 """Largest difference of a logit, and the margin above which choices must agree.
@@ -32,24 +30,6 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     path = tmp_path_factory.mktemp("bundles") / "q4_0.hyt"
     export_bundle(CHECKPOINT, path, quantization="q4_0")
     return open_bundle(path)
-
-
-def session(bundle: Bundle, own_kernels: bool, threads: int = 1, without: Sequence[str] = ()) -> _core.Session:
-    contract = bundle.contract
-    return _core.Session(
-        str(bundle.language),
-        str(bundle.vision),
-        threads=threads,
-        image_count=len(contract.cameras),
-        max_text_tokens=contract.max_text_positions(),
-        max_thought_tokens=0,
-        action_tokens=contract.action.tokens,
-        action_token_ids=list(contract.action.token_ids),
-        thought_suppressed_ids=[],
-        thought_end_id=0,
-        own_kernels=own_kernels,
-        without=without,
-    )
 
 
 def check_same_choices(bundle: Bundle, observations: int, without: Sequence[str] = ()) -> None:

@@ -7,13 +7,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from tiny_fit import SIZE
 from training_data import random_decisions
 
 from hyt.errors import InputError
 from hyt.training.batches import normalised_images
 from hyt.training.hybrid import METHODS, Composer, FollowShares, Weights
 from hyt.training.loss import SmoothedCrossEntropy
-from hyt.training.model import Size, build_model, model_config
+from hyt.training.model import build_model, model_config
 from hyt.training.network import HybridNetwork
 from hyt.training.packing import IMAGE_SLOT, Sequence, pack
 from hyt.training.samples import Example, Samples
@@ -28,19 +29,6 @@ THINKING = next(example for example in map(SAMPLES.__getitem__, range(12)) if ex
 SILENT = next(example for example in map(SAMPLES.__getitem__, range(12)) if example.thought is None)
 TAGS = CONTRACT.modalities
 IMAGE_TOKENS = 4
-SIZE = Size(
-    hidden=32,
-    layers=2,
-    heads=2,
-    kv_heads=1,
-    head_dim=16,
-    feed_forward=32,
-    vision_hidden=32,
-    vision_layers=1,
-    vision_heads=2,
-    vision_feed_forward=32,
-    patch=64,
-)
 
 CHI_SQUARE = 13.8
 """A chi-square variable with two degrees of freedom exceeds this in one case of a thousand."""

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny_fit import SIZE
 from training_data import write_dataset
 
 from hyt.dataset import open_dataset
@@ -22,23 +23,10 @@ from hyt.errors import CheckpointError, HytError
 from hyt.training.cli import main
 from hyt.training.fit import fit
 from hyt.training.hybrid import Weights
-from hyt.training.model import SIZES, Size
+from hyt.training.model import SIZES
 from hyt.training.recipe import Recipe
 from hyt.training.start import random_start
 
-SIZE = Size(
-    hidden=32,
-    layers=2,
-    heads=2,
-    kv_heads=1,
-    head_dim=16,
-    feed_forward=32,
-    vision_hidden=32,
-    vision_layers=1,
-    vision_heads=2,
-    vision_feed_forward=32,
-    patch=64,
-)
 RECIPE = Recipe(steps=8, batch=2, warm_up=0.0, decay=0.0)
 
 PROCESSES_TOLERANCE = 1e-5

@@ -117,7 +117,8 @@ class Decoder {
     std::unique_ptr<Prefill> build_prefill(int64_t length);
     std::unique_ptr<Step> build_step(Slot slot, Head head, int64_t rows);
     std::unique_ptr<Chunk> build_chunk(Slot slot);
-    // Graphs of a head in a slot are those for 1 to this many tokens; 0: none.
+    // Graphs of a head in a slot are those for 1 to this many tokens, of Head::none for powers of two; 0:
+    // none.
     int64_t most_rows(Slot slot, Head head, int64_t action_rows) const;
     void check_fed(int32_t token, int64_t last) const;
     size_t node_count() const;
