@@ -12,9 +12,9 @@
 namespace hyt {
 namespace {
 
-// Of time_steps(): a few passes, or fewer where they take long.
-constexpr int kTimedPasses = 20, kLeastTimedPasses = 2;
-constexpr double kTimedSeconds = 0.1;
+// Of time_steps(): a few rounds of passes, or fewer where they take long.
+constexpr int kTimedRounds = 20, kLeastTimedRounds = 2;
+constexpr double kTimedSeconds = 0.3;
 
 }  // namespace
 
@@ -199,20 +199,28 @@ void Decoder::read(Slot slot, const int32_t* tokens, int64_t count) {
     }
 }
 
-double Decoder::time_steps(Slot slot, int64_t count) {
+std::vector<double> Decoder::time_steps(Slot slot, int64_t most) {
     using Clock = std::chrono::steady_clock;
-    const std::vector<int32_t> tokens(static_cast<size_t>(count), 0);
-    std::vector<float> logits(static_cast<size_t>(logit_count(Head::action) * count));
+    const std::vector<int32_t> tokens(static_cast<size_t>(most), 0);
+    std::vector<float> logits(static_cast<size_t>(logit_count(Head::action) * most));
     const int64_t passes = passes_[static_cast<size_t>(Head::action)];
-    double shortest = std::numeric_limits<double>::max(), all = 0;
-    for (int i = 0; i < kTimedPasses && (i < kLeastTimedPasses || all < kTimedSeconds); ++i) {
-        cache_.set_length(slot, shape_.max_prefix);
-        const auto start = Clock::now();
-        steps(slot, Head::action, tokens.data(), count, logits.data());
-        const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-        shortest = std::min(shortest, seconds);
-        all += seconds;
+    std::vector<double> shortest(static_cast<size_t>(most), std::numeric_limits<double>::max());
+    // In turn, so that a machine whose speed changes is as fast for all.
+    double all = 0;
+    for (int i = 0; i < kTimedRounds && (i < kLeastTimedRounds || all < kTimedSeconds); ++i) {
+        for (int64_t rows = 1; rows <= most; ++rows) {
+            cache_.set_length(slot, shape_.max_prefix);
+            const auto start = Clock::now();
+            steps(slot, Head::action, tokens.data(), rows, logits.data());
+            const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+            double& least = shortest[static_cast<size_t>(rows) - 1];
+            least = std::min(least, seconds);
+            all += seconds;
+        }
     }
+    // More rows are never less work: where they were seen to take less, the machine was slower before.
+    for (size_t rows = shortest.size() - 1; rows > 0; --rows)
+        shortest[rows - 1] = std::min(shortest[rows - 1], shortest[rows]);
     cache_.set_length(slot, 0);
     passes_[static_cast<size_t>(Head::action)] = passes;
     return shortest;

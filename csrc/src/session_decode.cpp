@@ -54,10 +54,7 @@ void Session::start_speculation() {
     action_logits_.resize(config_.action_token_ids.size() * static_cast<size_t>(rows));
     decoder_->place_graphs(rows);
     if (how != Speculate::automatic || rows == 1) return;
-    std::vector<double> seconds;
-    for (int64_t count = 1; count <= rows; ++count)
-        seconds.push_back(decoder_->time_steps(Slot::scratch, count));
-    speculation_->set_costs(std::move(seconds), draft_head_ ? time_draft() : 0);
+    speculation_->set_costs(decoder_->time_steps(Slot::scratch, rows), draft_head_ ? time_draft() : 0);
 }
 
 double Session::time_draft() {

@@ -201,6 +201,7 @@ def test_auto_times_passes_and_says_the_same_for_as_long_as_it_runs(open_case: O
     assert isinstance(times, list)
     assert len(times) == (8 if facts(guessing)["exact"] else 0)
     assert all(seconds > 0 for seconds in times)
+    assert times == sorted(times)
     for turn in range(120):  # scenes that stand still for a while, so that it turns on and off
         layout = opened.case.layout(turn // 20, 6)
         for each in (plain, guessing):

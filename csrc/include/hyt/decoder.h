@@ -77,9 +77,9 @@ class Decoder {
     // Not with ggml's products, which may sum one column and several in other orders.
     bool rows_are_exact() const { return fused_.has_value() && backend_.cuts().own_attention; }
 
-    // Seconds of a pass of `count` tokens for Head::action behind the longest prefix: the shortest of a few.
-    // The slot's content is lost.
-    double time_steps(Slot slot, int64_t count);
+    // Seconds of passes of 1 to `most` tokens for Head::action behind the longest prefix: the shortest of a
+    // few each, none longer than one of more tokens. The slot's content is lost.
+    std::vector<double> time_steps(Slot slot, int64_t most);
 
     // Feeds one token and the action slots behind it, and leaves what the action head makes of them in
     // `values` (steps * dimensions); `state` as in step(), of the token. The slot's length stays as it was.
