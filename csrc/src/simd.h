@@ -40,8 +40,10 @@ inline Vector minimum(Vector a, Vector b) {
     return a < b ? a : b;
 }
 
-// Lanes added in a fixed order: halves, then halves of those.
-inline float sum(Vector v) {
+using Quarter = float __attribute__((vector_size(16)));
+
+// Lanes added by halves, until four are left.
+inline Quarter four_of(Vector v) {
 #if defined(__AVX512F__)
     using Half = float __attribute__((vector_size(32)));
     Half halves[2];
@@ -50,15 +52,37 @@ inline float sum(Vector v) {
 #elif defined(__AVX__)
     const Vector eight = v;
 #endif
-    using Quarter = float __attribute__((vector_size(16)));
 #if defined(__AVX__)
     Quarter quarters[2];
     std::memcpy(quarters, &eight, sizeof eight);
-    const Quarter four = quarters[0] + quarters[1];
+    return quarters[0] + quarters[1];
 #else
-    const Quarter four = v;
+    return v;
 #endif
+}
+
+// Lanes added in a fixed order: halves, then halves of those.
+inline float sum(Vector v) {
+    const Quarter four = four_of(v);
     return (four[0] + four[2]) + (four[1] + four[3]);
+}
+
+// sum() of four vectors, their lanes added side by side.
+inline void sums_of_four(const Vector* v, float* to) {
+    const Quarter a = four_of(v[0]), b = four_of(v[1]), c = four_of(v[2]), d = four_of(v[3]);
+#if defined(__clang__)
+    const Quarter ab = __builtin_shufflevector(a, b, 0, 1, 4, 5) + __builtin_shufflevector(a, b, 2, 3, 6, 7);
+    const Quarter cd = __builtin_shufflevector(c, d, 0, 1, 4, 5) + __builtin_shufflevector(c, d, 2, 3, 6, 7);
+    const Quarter sums =
+        __builtin_shufflevector(ab, cd, 0, 2, 4, 6) + __builtin_shufflevector(ab, cd, 1, 3, 5, 7);
+#else  // GCC 11 has only its own
+    using Places = int32_t __attribute__((vector_size(16)));
+    const Places low = {0, 1, 4, 5}, high = {2, 3, 6, 7}, even = {0, 2, 4, 6}, odd = {1, 3, 5, 7};
+    const Quarter ab = __builtin_shuffle(a, b, low) + __builtin_shuffle(a, b, high);
+    const Quarter cd = __builtin_shuffle(c, d, low) + __builtin_shuffle(c, d, high);
+    const Quarter sums = __builtin_shuffle(ab, cd, even) + __builtin_shuffle(ab, cd, odd);
+#endif
+    std::memcpy(to, &sums, sizeof sums);
 }
 
 inline float largest(Vector v) {

@@ -2,6 +2,7 @@
 #include "../src/simd.h"
 
 #include <cmath>
+#include <random>
 
 #include "check.h"
 
@@ -46,9 +47,31 @@ double true_gelu(double x) {
     return 0.5 * x * std::erfc(-x / std::sqrt(2.0));
 }
 
+// Whether four sums at once are the bits of sum(), for lanes of many sizes and signs.
+bool sums_are_alike() {
+    std::minstd_rand random(1);
+    for (int turn = 0; turn < 1000; ++turn) {
+        Vector v[4];
+        float lanes[kLanes], four[4];
+        for (Vector& one : v) {
+            for (float& lane : lanes) {
+                const int power = static_cast<int>(random() % 40) - 20;
+                lane = std::ldexp(static_cast<float>(random()) - 1073741824.0f, power);
+            }
+            one = hyt::simd::load(lanes);
+        }
+        hyt::simd::sums_of_four(v, four);
+        for (int i = 0; i < 4; ++i) {
+            if (four[i] != hyt::simd::sum(v[i])) return false;
+        }
+    }
+    return true;
+}
+
 }  // namespace
 
 int main() {
+    CHECK(sums_are_alike());
     CHECK(worst(-87, 88, hyt::simd::exponential, [](double x) { return std::exp(x); }, relative) < 2.5e-7);
     CHECK(worst(-1, 1, hyt::simd::exponential, [](double x) { return std::exp(x); }, relative) < 1.5e-7);
     CHECK(worst(-30, 30, hyt::simd::tangent, [](double x) { return std::tanh(x); }, absolute) < 2e-7);

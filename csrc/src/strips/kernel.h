@@ -20,7 +20,8 @@ using hyt::kStripRows;
 constexpr int64_t kGroups = 4;        // of a block, 64 bytes each
 constexpr int64_t kChunkBlocks = 32;  // of a pass over columns: a tile's activations stay in the first cache
 constexpr int64_t kPanelStrips = 16;  // of such a pass: their weights and sums stay in the second
-constexpr int64_t kAhead = 16;        // blocks of weights that a single column asks memory for early
+constexpr int64_t kAhead = 16;        // blocks of weights that memory is asked for early
+constexpr int64_t kFewTiles = 2;      // columns that wait for memory more than they compute
 constexpr int64_t kColumnBytes = kBlock + 8;
 
 // A tile's block of activations.
@@ -39,7 +40,7 @@ inline Activations activations_at(const uint8_t* block, int64_t width) {
 struct Strips {
     const uint8_t *numbers, *scales;
     int64_t bytes;   // from one strip to the next
-    bool read_once;  // by this product: memory is waited for, so it is asked early
+    bool read_first;  // here, and a few times at most: memory is waited for, so it is asked early
 };
 
 // Asks for what will be read later than `block` of `together` strips and, once that is all, of those behind
@@ -70,7 +71,7 @@ void multiply_tile(Strips strips, int64_t lane, int64_t blocks, const uint8_t* t
         for (int v = 0; v < kVectors; ++v) sums[j][v] = Set::load(out + j * stride + lane + v * Set::kLanes);
     }
     for (int64_t block = 0; block < blocks; ++block) {
-        if (strips.read_once) fetch(strips, block, blocks, kTogether);
+        if (strips.read_first) fetch(strips, block, blocks, kTogether);
         typename Set::Ints weights[kVectors][2 * kGroups];
         typename Set::Floats scale[kVectors];
         for (int v = 0; v < kVectors; ++v) {
@@ -122,7 +123,7 @@ void accumulate(const hyt::StripProduct& p, int64_t strip, int64_t first, int64_
     const uint8_t* first_number = p.weights + strip * strip_bytes;
     const uint8_t* first_scale = first_number + p.blocks * kStripRows * (kBlock / 2);
     const Strips strips{first_number + from * kStripRows * (kBlock / 2), first_scale + from * kStripRows * 2,
-                        strip_bytes, p.read_ahead && width == p.columns};
+                        strip_bytes, p.read_ahead && first == 0 && p.columns <= kFewTiles * Set::kTile};
     const uint8_t* tile = p.activations + (first * p.blocks + from * width) * kColumnBytes;
     const int64_t row = strip * kStripRows, rows = std::min(kRows, p.rows - row);
     float* out = p.out + first * p.stride + row;
@@ -152,8 +153,8 @@ void accumulate_all(const hyt::StripProduct& p, int64_t strip, int64_t from, int
 
 template <typename Set>
 void multiply(const hyt::StripProduct& p, int64_t first, int64_t last) {
-    // Columns of a single tile read every weight once: whole strips, in the order in which they lie.
-    const int64_t chunk = p.one_pass && p.columns <= Set::kTile ? p.blocks : kChunkBlocks;
+    // Few columns read the weights from memory, once: whole strips, in the order in which they lie.
+    const int64_t chunk = p.one_pass && p.columns <= kFewTiles * Set::kTile ? p.blocks : kChunkBlocks;
     const int64_t together = p.columns == 1 ? 1 : Set::kStrips;
     for (int64_t panel = first; panel < last; panel += kPanelStrips) {
         const int64_t panel_end = std::min(last, panel + kPanelStrips);
