@@ -19,128 +19,143 @@ using simd::Vector;
 
 constexpr int64_t kPositions = 16;  // of a block: its keys of one head stay in the first cache
 constexpr int64_t kKeys = 8;        // whose products with a query are summed at a time
-constexpr int64_t kCacheLine = 64;
 #if defined(__AVX512F__) || defined(__aarch64__)
 constexpr int64_t kMostVectors = 8;  // of an output, summed at a time: as many as leave two sums each in
 #else                                // registers
 constexpr int64_t kMostVectors = 4;
 #endif
 
-// Rows of a block's keys or values of one head, float32.
-using Rows = const float* [kPositions];
+// A block's keys or values of one head, float32, `stride` apart.
+struct Rows {
+    const float* first;
+    int64_t stride;
+    const float* row(int64_t i) const { return first + i * stride; }
+};
 
-// The rows at `first` and behind it; behind the last position that row again. float16 is converted into
-// `buffer` (head_dim * kPositions).
-void read_rows(const ggml_tensor* t, int64_t head, int64_t first, int64_t batch, float* buffer, Rows rows) {
+// The rows at `first` and behind it. float16, and what stands behind the last position (that row again), lie
+// in `buffer` (head_dim * kPositions).
+Rows read_rows(const ggml_tensor* t, int64_t head, int64_t first, int64_t batch, float* buffer) {
+    const int64_t n = t->ne[0];
+    if (t->type == GGML_TYPE_F32 && first + kPositions <= t->ne[2])
+        return {read_row(t, head, first, batch, nullptr), static_cast<int64_t>(t->nb[2] / sizeof(float))};
     for (int64_t i = 0; i < kPositions; ++i) {
-        const int64_t at = std::min(first + i, t->ne[2] - 1);
-        rows[i] = read_row(t, head, at, batch, buffer + i * t->ne[0]);
+        float* to = buffer + i * n;
+        const float* row = read_row(t, head, std::min(first + i, t->ne[2] - 1), batch, to);
+        if (row != to) std::copy_n(row, n, to);
     }
-}
-
-// Asks memory for the rows at `first` and behind it.
-void ask_for_rows(const ggml_tensor* t, int64_t head, int64_t first, int64_t batch) {
-    const int64_t last = std::min(first + kPositions, t->ne[2]);
-    const int64_t bytes = t->ne[0] * static_cast<int64_t>(t->nb[0]);
-    for (int64_t at = first; at < last; ++at) {
-        const char* row = row_of(t, head, at, batch);
-        for (int64_t i = 0; i < bytes; i += kCacheLine) __builtin_prefetch(row + i);
-    }
+    return {buffer, n};
 }
 
 // Products of a query with kKeys keys.
-void multiply_keys(const float* query, const float* const* keys, int64_t n, float* products) {
+void multiply_keys(const float* query, const Rows& keys, int64_t n, float* products) {
     Vector sums[kKeys] = {};
     int64_t d = 0;
     for (; d + kLanes <= n; d += kLanes) {
         const Vector q = simd::load(query + d);
-        for (int64_t i = 0; i < kKeys; ++i) sums[i] += q * simd::load(keys[i] + d);
+        for (int64_t i = 0; i < kKeys; ++i) sums[i] += q * simd::load(keys.row(i) + d);
     }
     for (int64_t i = 0; i < kKeys; i += 4) simd::sums_of_four(sums + i, products + i);
     for (; d < n; ++d) {
-        for (int64_t i = 0; i < kKeys; ++i) products[i] += query[d] * keys[i][d];
+        for (int64_t i = 0; i < kKeys; ++i) products[i] += query[d] * keys.row(i)[d];
     }
 }
 
-// Columns [d, d + vectors * kLanes) of an output += `count` values times their weights; even and odd ones
-// apart, so that sums need not wait for each other.
+// Columns from `d` on of an output += `count` values times their weights, as many vectors at a time as are
+// left; even and odd values apart, so that sums need not wait for each other.
 template <int64_t vectors>
-void add_weighed(const float* weights, const float* const* values, int64_t count, int64_t d, float* out) {
-    Vector even[vectors], odd[vectors] = {};
-    for (int64_t v = 0; v < vectors; ++v) even[v] = simd::load(out + d + v * kLanes);
-    const auto add = [&](Vector* sums, int64_t j) {
-        for (int64_t v = 0; v < vectors; ++v) sums[v] += weights[j] * simd::load(values[j] + d + v * kLanes);
-    };
-    int64_t j = 0;
-    for (; j + 1 < count; j += 2) {
-        add(even, j);
-        add(odd, j + 1);
+void add_weighed(const float* weights, const Rows& values, int64_t count, int64_t n, int64_t d, float* out) {
+    for (; d + vectors * kLanes <= n; d += vectors * kLanes) {
+        Vector even[vectors], odd[vectors] = {};
+        for (int64_t v = 0; v < vectors; ++v) even[v] = simd::load(out + d + v * kLanes);
+        const auto add = [&](Vector* sums, int64_t j) {
+            const float* value = values.row(j) + d;
+            for (int64_t v = 0; v < vectors; ++v) sums[v] += weights[j] * simd::load(value + v * kLanes);
+        };
+        int64_t j = 0;
+        for (; j + 1 < count; j += 2) {
+            add(even, j);
+            add(odd, j + 1);
+        }
+        if (j < count) add(even, j);
+        for (int64_t v = 0; v < vectors; ++v) simd::store(out + d + v * kLanes, even[v] + odd[v]);
     }
-    if (j < count) add(even, j);
-    for (int64_t v = 0; v < vectors; ++v) simd::store(out + d + v * kLanes, even[v] + odd[v]);
-}
-
-void add_weighed(const float* weights, const float* const* values, int64_t count, int64_t n, float* out) {
-    int64_t d = 0;
-    for (; d + kMostVectors * kLanes <= n; d += kMostVectors * kLanes)
-        add_weighed<kMostVectors>(weights, values, count, d, out);
-    for (; d + kLanes <= n; d += kLanes) add_weighed<1>(weights, values, count, d, out);
+    if constexpr (vectors > 1) return add_weighed<vectors / 2>(weights, values, count, n, d, out);
     for (; d < n; ++d) {
-        for (int64_t j = 0; j < count; ++j) out[d] += weights[j] * values[j][d];
+        for (int64_t j = 0; j < count; ++j) out[d] += weights[j] * values.row(j)[d];
     }
 }
 
-// Rows [first, last) of one batch; a row is (key head, query, head of the key head's group), and its scores
-// stand at the place of their keys behind `base`.
+// Rows [first, last) of one batch; a row is (key head, query, head of the key head's group). Its scores stand
+// at the place of their keys behind `base`.
 struct Part {
     const Operands& o;
     int64_t batch, first, last;
     float *scores, *buffer;
     int64_t base, end, stride;  // positions that any row sees; floats between rows' scores
 
-    int64_t rows_of_head() const { return o.queries() * o.group(); }
-    int64_t query_of(int64_t row) const { return row % rows_of_head() / o.group(); }
-    int64_t head_of(int64_t row) const { return row / rows_of_head() * o.group() + row % o.group(); }
-    float* scores_of(int64_t row) const { return scores + (row - first) * stride; }
-    float* out_of(int64_t row) const { return o.out_row(head_of(row), query_of(row), batch); }
+    struct Row {
+        int64_t head, query;
+        float* scores;
+    };
 
-    // Calls use(row, from, to, rows' pointers) for every row and block of positions that it sees some of, in
-    // the order in which `t` lies in memory.
+    // Calls use(row) for each row of a key head.
+    template <typename Use>
+    void each_row(int64_t kv_head, const Use& use) const {
+        const int64_t group = o.group(), before = kv_head * group * o.queries();
+        const int64_t from = std::max(first, before), to = std::min(last, before + group * o.queries());
+        int64_t query = (from - before) / group, member = (from - before) % group;
+        for (int64_t i = from; i < to; ++i) {
+            use(Row{kv_head * group + member, query, scores + (i - first) * stride});
+            if (++member == group) {
+                member = 0;
+                ++query;
+            }
+        }
+    }
+
+    // Calls use(kv_head) for each key head that any row reads.
+    template <typename Use>
+    void each_head(const Use& use) const {
+        const int64_t rows = o.group() * o.queries();
+        for (int64_t kv_head = first / rows; kv_head * rows < last; ++kv_head) use(kv_head);
+    }
+
+    // Calls use(row, block's position, [from, to) that the row sees of it, block), in the order in which `t`
+    // lies in memory.
     template <typename Use>
     void each_block(const ggml_tensor* t, const Use& use) const {
-        for (int64_t block = base; block < end; block += kPositions) {
-            for (int64_t row = first; row < last;) {
-                const int64_t kv_head = row / rows_of_head();
-                const int64_t behind = std::min(last, (kv_head + 1) * rows_of_head());
-                Rows rows;
-                read_rows(t, kv_head, block, batch, buffer, rows);
-                ask_for_rows(t, kv_head, block + kPositions, batch);
-                for (; row < behind; ++row) {
-                    const int64_t at = query_of(row);
-                    const int64_t from = std::max(block, o.first_key(at));
-                    const int64_t to = std::min(block + kPositions, o.last_key(at));
-                    if (from < to) use(row, block, from, to, rows);
-                }
-            }
+        for (int64_t at = base; at < end; at += kPositions) {
+            each_head([&](int64_t kv_head) {
+                const Rows rows = read_rows(t, kv_head, at, batch, buffer);
+                each_row(kv_head, [&](const Row& row) {
+                    const int64_t from = std::max(at, o.first_key(row.query));
+                    const int64_t to = std::min(at + kPositions, o.last_key(row.query));
+                    if (from < to) use(row, at, from, to, rows);
+                });
+            });
         }
     }
 
     void attend() const {
         const int64_t n = o.shape.head_dim;
-        each_block(o.keys, [&](int64_t row, int64_t block, int64_t, int64_t to, const Rows& keys) {
-            const float* query = read_row(o.query, head_of(row), query_of(row), batch, nullptr);
-            float* own = scores_of(row) + block - base;
-            for (int64_t i = 0; block + i < to; i += kKeys) multiply_keys(query, keys + i, n, own + i);
+        each_block(o.keys, [&](const Row& row, int64_t at, int64_t, int64_t to, const Rows& keys) {
+            const float* query = read_row(o.query, row.head, row.query, batch, nullptr);
+            for (int64_t i = 0; at + i < to; i += kKeys)
+                multiply_keys(query, {keys.row(i), keys.stride}, n, row.scores + at + i - base);
         });
-        for (int64_t row = first; row < last; ++row) {
-            const int64_t at = query_of(row), from = o.first_key(at), count = o.last_key(at) - from;
-            float* own = scores_of(row) + from - base;
-            const float norm = soften(own, count, o.shape);
-            std::for_each(own, own + count, [norm](float& weight) { weight *= norm; });
-            std::fill_n(out_of(row), n, 0.0f);
-        }
-        each_block(o.values, [&](int64_t row, int64_t block, int64_t from, int64_t to, const Rows& values) {
-            add_weighed(scores_of(row) + from - base, values + from - block, to - from, n, out_of(row));
+        each_head([&](int64_t kv_head) {
+            each_row(kv_head, [&](const Row& row) {
+                const int64_t from = o.first_key(row.query), count = o.last_key(row.query) - from;
+                float* own = row.scores + from - base;
+                const float norm = soften(own, count, o.shape);
+                for (int64_t j = 0; j < count; j += kLanes)  // padded
+                    simd::store(own + j, simd::load(own + j) * norm);
+                std::fill_n(o.out_row(row.head, row.query, batch), n, 0.0f);
+            });
+        });
+        each_block(o.values, [&](const Row& row, int64_t at, int64_t from, int64_t to, const Rows& values) {
+            add_weighed<kMostVectors>(row.scores + from - base, {values.row(from - at), values.stride},
+                                      to - from, n, 0, o.out_row(row.head, row.query, batch));
         });
     }
 };

@@ -86,9 +86,12 @@ inline void sums_of_four(const Vector* v, float* to) {
 }
 
 inline float largest(Vector v) {
-    float top = v[0];
-    for (int64_t i = 1; i < kLanes; ++i) top = v[i] > top ? v[i] : top;
-    return top;
+    float lanes[kLanes];
+    store(lanes, v);
+    for (int64_t half = kLanes / 2; half > 0; half /= 2) {
+        for (int64_t i = 0; i < half; ++i) lanes[i] = lanes[i] > lanes[i + half] ? lanes[i] : lanes[i + half];
+    }
+    return lanes[0];
 }
 
 inline int64_t round_up(int64_t n) {
