@@ -21,7 +21,8 @@ constexpr int64_t kGroups = 4;        // of a block, 64 bytes each
 constexpr int64_t kChunkBlocks = 32;  // of a pass over columns: a tile's activations stay in the first cache
 constexpr int64_t kPanelStrips = 16;  // of such a pass: their weights and sums stay in the second
 constexpr int64_t kAhead = 16;        // blocks of weights that memory is asked for early
-constexpr int64_t kFewTiles = 2;      // columns that wait for memory more than they compute
+constexpr int64_t kFewTiles = 2;      // of columns that wait for memory more than they compute,
+constexpr int64_t kFewBlocks = 8;     // and of their passes: in the first cache while memory brings the next
 constexpr int64_t kColumnBytes = kBlock + 8;
 
 // A tile's block of activations.
@@ -39,17 +40,17 @@ inline Activations activations_at(const uint8_t* block, int64_t width) {
 // Where the weights of a tile's vectors lie.
 struct Strips {
     const uint8_t *numbers, *scales;
-    int64_t bytes;   // from one strip to the next
-    bool read_first;  // here, and a few times at most: memory is waited for, so it is asked early
+    int64_t bytes;        // from one strip to the next
+    int64_t scale_bytes;  // of them a strip's scales, which stand behind its numbers
+    int64_t left;         // blocks up to the strip's end
+    bool read_first;      // here, and a few times at most: memory is waited for, so it is asked early
 };
 
 // Asks for what will be read later than `block` of `together` strips and, once that is all, of those behind
 // them.
 // Inlined by force: a call to a function that only prefetches is one without effect to GCC, and left out.
-inline __attribute__((always_inline)) void fetch(const Strips& s, int64_t block, int64_t blocks,
-                                                 int64_t together) {
-    // Behind a strip's numbers stand its scales.
-    const int64_t last = block + kAhead < blocks ? 0 : s.bytes * (together - 1) + blocks * kStripRows * 2;
+inline __attribute__((always_inline)) void fetch(const Strips& s, int64_t block, int64_t together) {
+    const int64_t last = block + kAhead < s.left ? 0 : s.bytes * (together - 1) + s.scale_bytes;
     for (int64_t strip = 0; strip < together; ++strip) {
         const uint8_t* later = s.numbers + strip * s.bytes + kAhead * kStripRows * (kBlock / 2) + last;
         for (int64_t line = 0; line < kStripRows * (kBlock / 2); line += 64) __builtin_prefetch(later + line);
@@ -71,7 +72,7 @@ void multiply_tile(Strips strips, int64_t lane, int64_t blocks, const uint8_t* t
         for (int v = 0; v < kVectors; ++v) sums[j][v] = Set::load(out + j * stride + lane + v * Set::kLanes);
     }
     for (int64_t block = 0; block < blocks; ++block) {
-        if (strips.read_first) fetch(strips, block, blocks, kTogether);
+        if (strips.read_first) fetch(strips, block, kTogether);
         typename Set::Ints weights[kVectors][2 * kGroups];
         typename Set::Floats scale[kVectors];
         for (int v = 0; v < kVectors; ++v) {
@@ -122,8 +123,12 @@ void accumulate(const hyt::StripProduct& p, int64_t strip, int64_t first, int64_
     const int64_t strip_bytes = p.blocks * kStripRows * (kBlock / 2 + 2);
     const uint8_t* first_number = p.weights + strip * strip_bytes;
     const uint8_t* first_scale = first_number + p.blocks * kStripRows * (kBlock / 2);
-    const Strips strips{first_number + from * kStripRows * (kBlock / 2), first_scale + from * kStripRows * 2,
-                        strip_bytes, p.read_ahead && first == 0 && p.columns <= kFewTiles * Set::kTile};
+    const Strips strips{first_number + from * kStripRows * (kBlock / 2),
+                        first_scale + from * kStripRows * 2,
+                        strip_bytes,
+                        p.blocks * kStripRows * 2,
+                        p.blocks - from,
+                        p.read_ahead && first == 0 && p.columns <= kFewTiles * Set::kTile};
     const uint8_t* tile = p.activations + (first * p.blocks + from * width) * kColumnBytes;
     const int64_t row = strip * kStripRows, rows = std::min(kRows, p.rows - row);
     float* out = p.out + first * p.stride + row;
@@ -153,11 +158,13 @@ void accumulate_all(const hyt::StripProduct& p, int64_t strip, int64_t from, int
 
 template <typename Set>
 void multiply(const hyt::StripProduct& p, int64_t first, int64_t last) {
-    // Few columns read the weights from memory, once: whole strips, in the order in which they lie.
-    const int64_t chunk = p.one_pass && p.columns <= kFewTiles * Set::kTile ? p.blocks : kChunkBlocks;
+    // Few columns read the weights from memory, once: strip by strip, in the order in which they lie.
+    const bool few = p.one_pass && p.columns <= kFewTiles * Set::kTile;
     const int64_t together = p.columns == 1 ? 1 : Set::kStrips;
-    for (int64_t panel = first; panel < last; panel += kPanelStrips) {
-        const int64_t panel_end = std::min(last, panel + kPanelStrips);
+    const int64_t strips = few ? together : kPanelStrips;
+    const int64_t chunk = !few ? kChunkBlocks : p.columns == 1 ? p.blocks : kFewBlocks;
+    for (int64_t panel = first; panel < last; panel += strips) {
+        const int64_t panel_end = std::min(last, panel + strips);
         for (int64_t from = 0; from < p.blocks; from += chunk) {
             const int64_t to = std::min(p.blocks, from + chunk);
             int64_t strip = panel;
