@@ -60,8 +60,14 @@ def entrants(case: Case, against: list[str], say: Callable[[str], None]) -> list
     if "llama.cpp" in against:
         found.append(Entrant("llama.cpp", language))
     if "onnxruntime" in against:
-        if open_bundle(case.bundle).manifest.onnx is None:
+        graphs = open_bundle(case.bundle).manifest.onnx
+        if graphs is None:
             say("  no ONNX graphs in the bundle, so no onnxruntime (hyt-export --onnx writes them)")
+        elif case.prefix + case.thought > graphs.cells:
+            say(
+                f"  the ONNX graphs hold {graphs.cells} positions, so onnxruntime has no thought of {case.thought} tokens"
+            )
+            found.append(Entrant("onnxruntime", ("act", "whole")))
         else:
             found.append(Entrant("onnxruntime", (*language, "whole")))
     if "pytorch" in against:

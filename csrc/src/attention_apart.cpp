@@ -3,8 +3,6 @@
 // Keys and values come from memory, so they are read once and in the order in which they lie: a block of
 // positions serves all queries of a thread before the next block is read. What a query gets does not depend
 // on which others it is computed with.
-#include <ggml-cpu.h>
-
 #include <algorithm>
 
 #include "attention.h"
@@ -19,9 +17,10 @@ using simd::Vector;
 
 constexpr int64_t kPositions = 16;  // of a block: its keys of one head stay in the first cache
 constexpr int64_t kKeys = 8;        // whose products with a query are summed at a time
+// Of an output, summed at a time: as many as leave two sums each in registers.
 #if defined(__AVX512F__) || defined(__aarch64__)
-constexpr int64_t kMostVectors = 8;  // of an output, summed at a time: as many as leave two sums each in
-#else                                // registers
+constexpr int64_t kMostVectors = 8;
+#else
 constexpr int64_t kMostVectors = 4;
 #endif
 

@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 from checkpoints import Checkpoint
+from contestants.case import case_of
+from peers import entrants
 
 from hyt.export.exporter import export_bundle
+from hyt.runtime.bundle import open_bundle
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "peers.py"
 THOUGHT = 6
@@ -78,6 +81,22 @@ def test_it_lists_the_settings_that_were_tried(report: dict[str, Any]) -> None:
     for engine, chosen in report["settings"].items():
         assert chosen["threads"] == 1
         assert engine == "ours" or f"{engine} ({', '.join(f'{k} {v}' for k, v in chosen.items())})" in tried
+
+
+def test_a_thought_longer_than_the_graphs_hold_is_not_asked_of_onnxruntime(
+    tiny_checkpoint: Checkpoint, tmp_path: Path
+) -> None:
+    export_bundle(tiny_checkpoint.path, tmp_path / "tiny.hyt", quantization="q8_0", onnx="fused", threads=1)
+    graphs = open_bundle(tmp_path / "tiny.hyt").manifest.onnx
+    assert graphs is not None
+    said: list[str] = []
+    longest = graphs.cells - case_of(tmp_path / "tiny.hyt", 0).prefix
+    for thought, tasks in ((longest, ("act", "think", "whole")), (longest + 1, ("act", "whole"))):
+        (found,) = entrants(case_of(tmp_path / "tiny.hyt", thought), ["onnxruntime"], said.append)
+        assert found.tasks == tasks
+    assert said == [
+        f"  the ONNX graphs hold {graphs.cells} positions, so onnxruntime has no thought of {longest + 1} tokens"
+    ]
 
 
 def test_a_bundle_without_graphs_leaves_onnxruntime_out_and_says_so(tiny_bundle: Path, tmp_path: Path) -> None:
