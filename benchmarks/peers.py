@@ -64,9 +64,7 @@ def entrants(case: Case, against: list[str], say: Callable[[str], None]) -> list
         if graphs is None:
             say("  no ONNX graphs in the bundle, so no onnxruntime (hyt-export --onnx writes them)")
         elif case.prefix + case.thought > graphs.cells:
-            say(
-                f"  the ONNX graphs hold {graphs.cells} positions, so onnxruntime has no thought of {case.thought} tokens"
-            )
+            say(f"  the ONNX graphs hold {graphs.cells} positions: no thought of {case.thought} tokens by onnxruntime")
             found.append(Entrant("onnxruntime", ("act", "whole")))
         else:
             found.append(Entrant("onnxruntime", (*language, "whole")))

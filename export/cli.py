@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -30,9 +31,9 @@ from hyt.export.signing import SigningKey
 from hyt.export.statement import Statement
 from hyt.export.version import TOOL, tool_version
 from hyt.runtime.manifest import ACTIVATIONS
+from hyt.runtime.signals import Interrupts
 
 USAGE = 2
-INTERRUPTED = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -50,6 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(f"--json {options.json}: expected an ordinary file; received something else there", USAGE)
     if not str(options.output).isprintable():
         return _fail(f"{options.output}: expected a printable name for the bundle", USAGE)
+    with Interrupts() as interrupts:
+        return _export(options, interrupts)
+
+
+def _export(options: argparse.Namespace, interrupts: Interrupts) -> int:
     start = time.monotonic()
     try:
         signing_key = None if options.sign is None else SigningKey(options.sign)
@@ -79,7 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         return _fail(f"{error.filename or options.output}: {error.strerror or error}", HytError.exit_code)
     except KeyboardInterrupt:
-        return _fail("interrupted; nothing was written", INTERRUPTED)
+        number = interrupts.first or signal.SIGINT
+        said = "interrupted" if number is signal.SIGINT else f"ended by {number.name}"
+        return _fail(f"{said}; nothing was written", 128 + number)
     _print(report, options.output, seconds, memory)
     if signing_key is not None:
         print(f"signed by Ed25519 key {signing_key.fingerprint}")

@@ -14,7 +14,7 @@ from typing import TextIO
 from hyt.errors import HytError
 from hyt.runtime.cli import bench, doctor, drive, inspect, replay
 from hyt.runtime.cli.output import versions
-from hyt.runtime.cli.signals import Interrupts
+from hyt.runtime.signals import Interrupts
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -95,7 +95,7 @@ def test_a_thought_longer_than_the_graphs_hold_is_not_asked_of_onnxruntime(
         (found,) = entrants(case_of(tmp_path / "tiny.hyt", thought), ["onnxruntime"], said.append)
         assert found.tasks == tasks
     assert said == [
-        f"  the ONNX graphs hold {graphs.cells} positions, so onnxruntime has no thought of {longest + 1} tokens"
+        f"  the ONNX graphs hold {graphs.cells} positions: no thought of {longest + 1} tokens by onnxruntime"
     ]
 
 

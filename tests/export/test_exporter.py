@@ -173,10 +173,16 @@ def test_kill_9_while_replacing_leaves_the_old_bundle(slow_checkpoint: Path, bun
     open_bundle(bundle_copy)
 
 
-def test_an_interrupt_says_so_in_one_line_with_130_and_leaves_nothing(slow_checkpoint: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [(signal.SIGINT, "interrupted"), (signal.SIGTERM, "ended by SIGTERM"), (signal.SIGHUP, "ended by SIGHUP")],
+)
+def test_a_signal_says_so_in_one_line_with_128_and_its_number_and_leaves_nothing(
+    slow_checkpoint: Path, tmp_path: Path, number: signal.Signals, said: str
+) -> None:
     process = begin_export(slow_checkpoint, tmp_path / "x.hyt")
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     process.send_signal(signal.SIGCONT)
     out, err = process.communicate(timeout=60)
-    assert (process.returncode, out, err) == (130, "", "hyt-export: interrupted; nothing was written\n")
+    assert (process.returncode, out, err) == (128 + number, "", f"hyt-export: {said}; nothing was written\n")
     assert list(tmp_path.iterdir()) == []
