@@ -10,8 +10,9 @@ namespace hyt {
 namespace {
 
 // Where passes of several rows are not bit by bit passes of one, a choice whose two largest logits are nearer
-// than this is no choice: the action is decoded again by the plain loop. Not measured yet: far above rounding
-// of sums, chosen by judgement.
+// than this is no choice: the action is decoded again by the plain loop. Chosen by judgement, far above
+// rounding of sums: ggml's CPU products gave the same probabilities bit by bit in 262 such passes of the
+// shipped policy; no GPU's have been seen.
 constexpr float kLeastMargin = 0.25f;
 
 size_t largest(const float* values, size_t count) {
