@@ -17,7 +17,7 @@ struct Cuts {
     bool action_rows = true;      // an action's tokens need only their own rows of the output matrix
     bool last_layer = true;       // of a prefill's last layer only keys and values
     bool read_ahead = true;       // a product of a few columns asks memory for its weights ahead of time
-    bool one_pass = true;  // a few columns read the matrix once, from its first block to its last
+    bool one_pass = true;         // a few columns read the matrix once, from its first block to its last
 };
 
 struct NamedCut {
