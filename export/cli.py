@@ -31,7 +31,7 @@ from hyt.export.signing import SigningKey
 from hyt.export.statement import Statement
 from hyt.export.version import TOOL, tool_version
 from hyt.runtime.manifest import ACTIVATIONS
-from hyt.runtime.signals import Interrupts
+from hyt.runtime.signals import Interrupts, ending
 
 USAGE = 2
 
@@ -86,8 +86,7 @@ def _export(options: argparse.Namespace, interrupts: Interrupts) -> int:
         return _fail(f"{error.filename or options.output}: {error.strerror or error}", HytError.exit_code)
     except KeyboardInterrupt:
         number = interrupts.first or signal.SIGINT
-        said = "interrupted" if number is signal.SIGINT else f"ended by {number.name}"
-        return _fail(f"{said}; nothing was written", 128 + number)
+        return _fail(f"{ending(number)}; nothing was written", 128 + number)
     _print(report, options.output, seconds, memory)
     if signing_key is not None:
         print(f"signed by Ed25519 key {signing_key.fingerprint}")

@@ -18,11 +18,7 @@ using simd::Vector;
 constexpr int64_t kPositions = 16;  // of a block: its keys of one head stay in the first cache
 constexpr int64_t kKeys = 8;        // whose products with a query are summed at a time
 // Of an output, summed at a time: as many as leave two sums each in registers.
-#if defined(__AVX512F__) || defined(__aarch64__)
-constexpr int64_t kMostVectors = 8;
-#else
-constexpr int64_t kMostVectors = 4;
-#endif
+constexpr int64_t kMostVectors = simd::kManyRegisters ? 8 : 4;
 
 // A block's keys or values of one head, float32, `stride` apart.
 struct Rows {

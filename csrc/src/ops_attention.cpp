@@ -16,11 +16,7 @@ using simd::kLanes;
 using simd::Vector;
 
 // Rows of a tile: as many as leave the sums of two vectors each in registers.
-#if defined(__AVX512F__) || defined(__aarch64__)
-constexpr size_t kQueries = 8;
-#else
-constexpr size_t kQueries = 6;
-#endif
+constexpr size_t kQueries = simd::kManyRegisters ? 8 : 6;
 
 // A thread's own memory behind the output's values, of the kernel for many queries.
 struct Scratch {

@@ -14,7 +14,7 @@ from typing import TextIO
 from hyt.errors import HytError
 from hyt.runtime.cli import bench, doctor, drive, inspect, replay
 from hyt.runtime.cli.output import versions
-from hyt.runtime.signals import Interrupts
+from hyt.runtime.signals import Interrupts, ending
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,9 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _ended_by(number: signal.Signals) -> int:
-    said = "interrupted" if number is signal.SIGINT else f"ended by {number.name}"
     with suppress(OSError):
-        print(f"hyt-run: {said}", file=sys.stderr)
+        print(f"hyt-run: {ending(number)}", file=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
