@@ -7,7 +7,8 @@ Each policy is loaded with its weights copied and with them mapped, `--repeat` t
 Memory is the process's peak resident size beyond what it had before the core loaded, until it has acted, thought and
 followed: all that the core allocates, and those pages of the files that are in the process, of which a mapped policy
 keeps all that it reads, though they are page cache and the system may take them away. It is compared with the bundle's
-files of weights and the cache of keys and values. Seconds are of `hyt.load`: the check of every hash, the core's
+files of weights and the cache of keys and values. What the process came to use of its libraries' own files in that time
+(code and constants, the same for a policy of any size) is told beside it and not part of it. Seconds are of `hyt.load`: the check of every hash, the core's
 session with all weights laid out, one answer of each kind; the fastest of the repetitions counts, so that the files
 are in the page cache.
 """
@@ -43,6 +44,19 @@ def resident(field: str) -> int:
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{field}:"))
 
 
+def resident_of_libraries() -> int:
+    """Bytes of shared libraries' files that are in the process, not counting pages of them that it has written to."""
+    library, total = False, 0
+    with Path("/proc/self/smaps").open(encoding="utf-8") as lines:
+        for line in lines:
+            field, *rest = line.split()
+            if not field.endswith(":"):  # a mapping begins: addresses, access, offset, device, inode, path
+                library = len(rest) > 4 and ".so" in Path(rest[4]).suffixes
+            elif library and field in ("Rss:", "Anonymous:"):
+                total += int(rest[0]) * (1024 if field == "Rss:" else -1024)
+    return total
+
+
 def measure_memory(bundle: Bundle, threads: int, mapped: bool) -> dict[str, Any]:
     """Peak bytes of the core alone, the tokenizer being there before, and what it is held against."""
     contract = bundle.contract
@@ -53,6 +67,7 @@ def measure_memory(bundle: Bundle, threads: int, mapped: bool) -> dict[str, Any]
     from hyt.runtime import _core  # its libraries are part of what was there before
 
     _core.system()
+    libraries = resident_of_libraries()
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
     before = resident("VmRSS")
     backend = CoreBackend(bundle, threads, mapped=mapped)
@@ -64,11 +79,14 @@ def measure_memory(bundle: Bundle, threads: int, mapped: bool) -> dict[str, Any]
         backend.act_with_thought(tags.think, np.zeros(0, np.int32))
     if tags.follow is not None:
         backend.follow(layout, tags.follow)
-    peak, info = resident("VmHWM") - before, backend.info()
+    grown, info = resident("VmHWM") - before, backend.info()
+    code = resident_of_libraries() - libraries
     backend.close()
+    peak = grown - code
     files = sum(path.stat().st_size for name, path in bundle.files.items() if name.endswith(".gguf"))
     sizes = {name: info[name] for name in ("weights_bytes", "kv_bytes", "workspace_bytes")}
-    return {"peak_bytes": peak, "files_bytes": files, **sizes, "share": round(peak / (files + info["kv_bytes"]), 4)}
+    share = round(peak / (files + info["kv_bytes"]), 4)
+    return {"peak_bytes": peak, "code_bytes": code, "files_bytes": files, **sizes, "share": share}
 
 
 def measure_seconds(path: Path, threads: int, mapped: bool) -> dict[str, float]:
@@ -123,7 +141,8 @@ def start_table(report: dict[str, Any]) -> Table:
     """One row a way to load."""
     table = Table(title=f"{report['bundle']['name']} ({report['bundle']['quantization']})", title_justify="left")
     table.add_column("weights")
-    for column in ("check s", "load s", "warm up s", "first act", "later acts", "peak MB", "of files and cache"):
+    seconds = ("check s", "load s", "warm up s", "first act", "later acts")
+    for column in (*seconds, "peak MB", "of files and cache", "code MB"):
         table.add_column(column, justify="right")
     for kind, found in report["loads"].items():
         seconds, memory = found["seconds"], found["memory"]
@@ -133,6 +152,7 @@ def start_table(report: dict[str, Any]) -> Table:
             *(f"{seconds[part] * 1e3:.2f} ms" for part in ("first act", "later acts")),
             f"{memory['peak_bytes'] / 1e6:.1f}",
             f"{memory['share']:.2f} of {(memory['files_bytes'] + memory['kv_bytes']) / 1e6:.1f}",
+            f"{memory['code_bytes'] / 1e6:.1f}",
         )
     return table
 

@@ -170,8 +170,13 @@ void watch(Session& session, const py::object& function) {
         const std::shared_ptr<py::object> held(new py::object(function), release);
         watcher = [held](const std::string& matrix, const ggml_tensor* input) {
             const py::gil_scoped_acquire locked;
-            py::array_t<float> values({input->ne[1] * input->ne[2] * input->ne[3], input->ne[0]});
-            ggml_backend_tensor_get(input, values.mutable_data(), 0, ggml_nbytes(input));
+            const py::ssize_t rows = input->ne[1] * input->ne[2] * input->ne[3], columns = input->ne[0];
+            py::array_t<float> values({rows, columns});
+            for (py::ssize_t row = 0; row < rows; ++row) {
+                ggml_backend_tensor_get(input, values.mutable_data(row),
+                                        static_cast<size_t>(row) * input->nb[1],
+                                        static_cast<size_t>(columns) * sizeof(float));
+            }
             (*held)(matrix, values);
         };
     }

@@ -18,11 +18,15 @@ inline int64_t pad(int64_t n) {
     return (n + kTileWidth - 1) / kTileWidth * kTileWidth;
 }
 
-// The operands of one call.
+inline char* row_of(const ggml_tensor* t, int64_t head, int64_t at, int64_t batch) {
+    return static_cast<char*>(t->data) + static_cast<size_t>(head) * t->nb[1] +
+           static_cast<size_t>(at) * t->nb[2] + static_cast<size_t>(batch) * t->nb[3];
+}
+
+// The operands of one call. What a query gives is written over it, once all that reads it is done.
 struct Operands {
     const ggml_tensor *query, *keys, *values, *visible;
     const AttentionShape& shape;
-    float* out;  // (head_dim, heads, n, batch), contiguous
 
     int64_t queries() const { return query->ne[2]; }
     int64_t group() const { return shape.heads / shape.kv_heads; }
@@ -39,14 +43,9 @@ struct Operands {
         return shape.causal && !visible ? all - queries() + at + 1 : all;
     }
     float* out_row(int64_t head, int64_t at, int64_t batch) const {
-        return out + ((batch * queries() + at) * shape.heads + head) * shape.head_dim;
+        return reinterpret_cast<float*>(row_of(query, head, at, batch));
     }
 };
-
-inline const char* row_of(const ggml_tensor* t, int64_t head, int64_t at, int64_t batch) {
-    return static_cast<const char*>(t->data) + static_cast<size_t>(head) * t->nb[1] +
-           static_cast<size_t>(at) * t->nb[2] + static_cast<size_t>(batch) * t->nb[3];
-}
 
 // Row of `head` at position `at` as float32; float16 is converted into `buffer` (head_dim).
 inline const float* read_row(const ggml_tensor* t, int64_t head, int64_t at, int64_t batch, float* buffer) {
@@ -80,9 +79,8 @@ inline float soften(float* scores, int64_t count, const AttentionShape& shape) {
 }
 
 // One thread's part of the queries of which each has keys of its own, or of a single one
-// (attention_apart.cpp). `scratch` has apart_scratch() floats.
-int64_t apart_scratch(const ggml_tensor* query, const ggml_tensor* keys, const AttentionShape& shape,
-                      int threads);
+// (attention_apart.cpp). `scratch` has apart_scratch() floats for that many queries of all batches.
+int64_t apart_scratch(int64_t queries, int64_t keys, const AttentionShape& shape, int threads);
 void attend_apart(const Operands& o, float* scratch, int thread, int threads);
 
 }  // namespace hyt::ops

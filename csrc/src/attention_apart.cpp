@@ -166,10 +166,8 @@ int64_t score_stride(int64_t keys) {
 
 }  // namespace
 
-int64_t apart_scratch(const ggml_tensor* query, const ggml_tensor* keys, const AttentionShape& shape,
-                      int threads) {
-    const int64_t rows = most_rows(shape.heads * query->ne[2] * query->ne[3], threads);
-    return rows * score_stride(keys->ne[2]) + kPositions * shape.head_dim;
+int64_t apart_scratch(int64_t queries, int64_t keys, const AttentionShape& shape, int threads) {
+    return most_rows(shape.heads * queries, threads) * score_stride(keys) + kPositions * shape.head_dim;
 }
 
 void attend_apart(const Operands& o, float* scratch, int thread, int threads) {

@@ -14,6 +14,7 @@ const std::vector<NamedCut>& named_cuts() {
         {"own_attention", &Cuts::own_attention},
         {"own_activations", &Cuts::own_activations},
         {"own_norms", &Cuts::own_norms},
+        {"piecewise", &Cuts::piecewise},
         {"own_threads", &Cuts::own_threads},
         {"action_rows", &Cuts::action_rows},
         {"last_layer", &Cuts::last_layer},

@@ -57,12 +57,14 @@ Decoder::Decoder(Backend& backend, Workspace& workspace, const GgufFile& file, c
 void Decoder::place_graphs(int64_t action_rows) {
     if (backend_.foreign() && !weights_.action_head && !shape_.action_ids.empty())
         all_logits_.resize(static_cast<size_t>(params_.vocabulary * action_rows));
-    const std::unique_ptr<Prefill> largest = build_prefill(shape_.max_prefix);
+    std::unique_ptr<Prefill> largest = build_prefill(shape_.max_prefix);
     workspace_.reserve(largest->graph);
-    for (int slot = 0; slot < shape_.slots; ++slot) {
+    const int slots = graphs_adapt() ? 1 : shape_.slots;
+    for (int slot = 0; slot < slots; ++slot) {
         for (const Head head : {Head::action, Head::vocabulary, Head::none}) {
             const int64_t most = most_rows(static_cast<Slot>(slot), head, action_rows);
-            for (int64_t rows = 1; rows <= most; rows = head == Head::none ? 2 * rows : rows + 1) {
+            const int64_t least = graphs_adapt() ? std::max<int64_t>(most, 1) : 1;
+            for (int64_t rows = least; rows <= most; ++rows) {
                 std::unique_ptr<Step>& step = steps_[slot][static_cast<int>(head)][rows];
                 step = build_step(static_cast<Slot>(slot), head, rows);
                 workspace_.reserve(step->graph);
@@ -78,6 +80,9 @@ void Decoder::place_graphs(int64_t action_rows) {
     }
     for (auto& chunk : chunks_)
         if (chunk) workspace_.place(chunk->graph);
+    if (!graphs_adapt()) return;
+    workspace_.place(largest->graph);
+    prefills_[shape_.max_prefix] = std::move(largest);
 }
 
 int64_t Decoder::most_rows(Slot slot, Head head, int64_t action_rows) const {
@@ -85,7 +90,7 @@ int64_t Decoder::most_rows(Slot slot, Head head, int64_t action_rows) const {
     if (head == Head::action) return shape_.action_ids.empty() ? 0 : action_rows;
     // A held thought is read in the live slot, the last token of a thought in its own.
     if (shape_.slots < kSlots || slot == Slot::scratch) return 0;
-    return slot == Slot::live && rows_are_exact() ? kReadRows : 1;
+    return graphs_adapt() ? kReadRows : 1;
 }
 
 void Decoder::prepare_prefill(int64_t length) {
@@ -93,15 +98,32 @@ void Decoder::prepare_prefill(int64_t length) {
         throw Error("prefix", "1 to " + std::to_string(shape_.max_prefix) + " positions",
                     std::to_string(length));
     }
+    if (graphs_adapt()) return;
     std::unique_ptr<Prefill>& prefill = prefills_[length];
     if (prefill) return;
     prefill = build_prefill(length);
     workspace_.place(prefill->graph);
 }
 
+const Decoder::Prefill& Decoder::prefill_for(int64_t length) const {
+    if (!graphs_adapt()) return *prefills_.at(length);
+    const Prefill& prefill = *prefills_.at(shape_.max_prefix);
+    prefill.graph.set_columns(length);
+    return prefill;
+}
+
+const Decoder::Step& Decoder::step_for(Slot slot, Head head, int64_t count) const {
+    const auto& graphs = steps_[graphs_of(slot)][static_cast<size_t>(head)];
+    if (!graphs_adapt()) return *graphs.at(count);
+    const Step& step = *graphs.rbegin()->second;
+    step.graph.set_columns(count);
+    cache_.move_views(step.cached, slot);
+    return step;
+}
+
 void Decoder::prefill(Slot slot, const int32_t* ids, int64_t length, const int64_t* image_rows) {
     prepare_prefill(length);
-    const Prefill& p = *prefills_[length];
+    const Prefill& p = prefill_for(length);
     const auto count = static_cast<size_t>(length);
     ggml_backend_tensor_set(p.ids, ids, 0, count * sizeof(int32_t));
     ggml_backend_tensor_set(p.positions, positions_.data(), 0, count * sizeof(int32_t));
@@ -150,7 +172,7 @@ void Decoder::step(Slot slot, Head head, int32_t token, float* logits, float* st
 void Decoder::steps(Slot slot, Head head, const int32_t* tokens, int64_t count, float* logits, float* state) {
     const int64_t first = cache_.length(slot), last = first + count;
     for (int64_t i = 0; i < count; ++i) check_fed(tokens[i], last);
-    const Step& s = *steps_[static_cast<size_t>(slot)][static_cast<size_t>(head)].at(count);
+    const Step& s = step_for(slot, head, count);
     const auto rows = static_cast<size_t>(count);
     ggml_backend_tensor_set(s.ids, tokens, 0, rows * sizeof(int32_t));
     ggml_backend_tensor_set(s.positions, positions_.data() + first, 0, rows * sizeof(int32_t));
@@ -192,10 +214,12 @@ void Decoder::read_logits(const Step& step, Head head, float* logits) {
 }
 
 void Decoder::read(Slot slot, const int32_t* tokens, int64_t count) {
-    const auto& graphs = steps_[static_cast<size_t>(slot)][static_cast<size_t>(Head::none)];
-    for (auto graph = graphs.rbegin(); graph != graphs.rend(); ++graph) {
-        for (const int64_t rows = graph->first; count >= rows; tokens += rows, count -= rows)
-            steps(slot, Head::none, tokens, rows, nullptr);
+    const int64_t most = most_rows(slot, Head::none, 0);
+    while (count > 0) {
+        const int64_t rows = std::min(count, most);
+        steps(slot, Head::none, tokens, rows, nullptr);
+        tokens += rows;
+        count -= rows;
     }
 }
 

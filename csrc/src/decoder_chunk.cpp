@@ -25,8 +25,9 @@ std::unique_ptr<Decoder::Chunk> Decoder::build_chunk(Slot slot) {
     ggml_tensor* fed = ggml_scale(c, head.slots(), params_.embedding_scale);
     ggml_tensor* x = ggml_concat(c, embed(graph, chunk->id), fed, 1);  // (hidden, rows)
     if (fused_) {
-        const auto attend = [&](int64_t i, const Projections& p) {
-            return attend_slot(graph, slot, i, p.query, chunk->visible);
+        const auto attend = [&](int64_t i, const Heads& heads) {
+            return attend_slot(graph, chunk->cached, slot, i, heads(0, params_.query_width()),
+                               chunk->visible);
         };
         x = chunk->states = fused_layers(graph, x, {chunk->positions, chunk->cells, false}, attend);
     } else {
@@ -35,7 +36,7 @@ std::unique_ptr<Decoder::Chunk> Decoder::build_chunk(Slot slot) {
             const Projections p =
                 project(graph, layer, norm(graph, x, layer.attention_norm), chunk->positions);
             store(graph, i, p, chunk->cells);
-            ggml_tensor* attended = attend_slot(graph, slot, i, p.query, chunk->visible);
+            ggml_tensor* attended = attend_slot(graph, chunk->cached, slot, i, p.query, chunk->visible);
             x = finish_layer(graph, layer, x, attended);
         }
         x = chunk->states = norm(graph, x, weights_.output_norm);
@@ -49,7 +50,8 @@ std::unique_ptr<Decoder::Chunk> Decoder::build_chunk(Slot slot) {
 }
 
 void Decoder::chunk(Slot slot, int32_t token, float* values, float* state) {
-    const Chunk& chunk = *chunks_[static_cast<size_t>(slot)];
+    const Chunk& chunk = *chunks_[graphs_of(slot)];
+    if (graphs_adapt()) cache_.move_views(chunk.cached, slot);
     const int64_t first = cache_.length(slot), rows = chunk.cells->ne[0], last = first + rows;
     check_fed(token, last);
     ggml_backend_tensor_set(chunk.id, &token, 0, sizeof token);

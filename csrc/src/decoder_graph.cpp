@@ -6,7 +6,7 @@
 namespace hyt {
 namespace {
 
-constexpr size_t kNodesPerLayer = 64;
+constexpr size_t kNodesPerLayer = 64, kFusedNodesPerLayer = 24;
 constexpr size_t kNodesBeside = 32;
 
 // Rows [first, first + rows) of every column.
@@ -29,7 +29,8 @@ ggml_tensor* as_heads(ggml_context* c, ggml_tensor* x, int64_t head_dim) {
 
 // Nodes of any graph of the decoder at most, without an action head.
 size_t Decoder::node_count() const {
-    return static_cast<size_t>(params_.layers) * kNodesPerLayer + kNodesBeside;
+    return static_cast<size_t>(params_.layers) * (fused_ ? kFusedNodesPerLayer : kNodesPerLayer) +
+           kNodesBeside;
 }
 
 // Which cells `queries` see, `alike` or each its own: an input, written by write_visible().
@@ -45,11 +46,13 @@ ggml_tensor* Decoder::cached(const Graph& graph, ggml_tensor* all, Slot slot) co
                         static_cast<size_t>(params_.head_dim) * all->nb[0], all->nb[1], offset);
 }
 
-// Attention of `query` over what is visible of a slot.
-ggml_tensor* Decoder::attend_slot(const Graph& graph, Slot slot, int64_t layer, ggml_tensor* query,
-                                  ggml_tensor* visible) const {
-    return ops::attention(graph.context(), backend_, query, cached(graph, cache_.keys(layer), slot),
-                          cached(graph, cache_.values(layer), slot), visible, attention_);
+// Attention of `query` over what is visible of a slot, which it sees through two more of `views`.
+ggml_tensor* Decoder::attend_slot(const Graph& graph, std::vector<ggml_tensor*>& views, Slot slot,
+                                  int64_t layer, ggml_tensor* query, ggml_tensor* visible) const {
+    ggml_tensor* keys = cached(graph, cache_.keys(layer), slot);
+    ggml_tensor* values = cached(graph, cache_.values(layer), slot);
+    views.insert(views.end(), {keys, values});
+    return ops::attention(graph.context(), backend_, query, keys, values, visible, attention_);
 }
 
 ggml_tensor* Decoder::embed(const Graph& graph, ggml_tensor* ids) const {
@@ -149,6 +152,8 @@ std::unique_ptr<Decoder::Prefill> Decoder::build_prefill(int64_t length) {
     prefill->image_rows = image_tokens_ ? graph_input(graph, GGML_TYPE_I64, shape_.image_tokens) : nullptr;
     if (fused_) {
         build_fused(graph, *prefill);
+        if (graphs_adapt())
+            prefill->graph.vary_columns(length, {prefill->ids, prefill->positions, prefill->cells});
         return prefill;
     }
     ggml_tensor* x = embed(graph, prefill->ids);  // (hidden, n)
@@ -179,6 +184,9 @@ std::unique_ptr<Decoder::Step> Decoder::build_step(Slot slot, Head head, int64_t
 
     if (fused_) {
         build_fused(graph, *step, slot, head);
+        if (graphs_adapt())
+            step->graph.vary_columns(
+                rows, {step->ids, step->positions, step->cells, step->visible, step->visible_in_window});
         return step;
     }
     ggml_tensor* x = embed(graph, step->ids);
@@ -189,7 +197,7 @@ std::unique_ptr<Decoder::Step> Decoder::build_step(Slot slot, Head head, int64_t
         // As in a prefill, where nothing reads what comes behind.
         if (head == Head::none && backend_.cuts().last_layer && i + 1 == params_.layers) return step;
         ggml_tensor* visible = windowed && params_.slides(i) ? step->visible_in_window : step->visible;
-        ggml_tensor* attended = attend_slot(graph, slot, i, p.query, visible);
+        ggml_tensor* attended = attend_slot(graph, step->cached, slot, i, p.query, visible);
         x = finish_layer(graph, layer, x, attended);
     }
     if (head == Head::none) {

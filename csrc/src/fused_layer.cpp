@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "activation.h"
 #include "hyt/fused.h"
 #include "ops.h"
 #include "simd.h"
@@ -96,7 +97,7 @@ void compute_added_normed(ggml_tensor* out, int thread, int threads, void* user)
     }
 }
 
-template <Vector (*function)(Vector)>
+template <ActivationFunction function>
 void compute_gated(ggml_tensor* out, int thread, int threads, void* user) {
     const int64_t wide = values_of(out), columns = out->ne[1];
     const StripKernels& kernels = *context_of(user).kernels;
@@ -125,17 +126,8 @@ void compute_gated(ggml_tensor* out, int thread, int threads, void* user) {
 }
 
 ggml_custom_op_t gated_kernel(Activation kind) {
-    switch (kind) {
-        case Activation::gelu_erf:
-            return compute_gated<simd::gelu_erf>;
-        case Activation::gelu_quick:
-            return compute_gated<simd::gelu_quick>;
-        case Activation::silu:
-            return compute_gated<simd::silu>;
-        case Activation::gelu_tanh:
-            break;
-    }
-    return compute_gated<simd::gelu_tanh>;
+    return with_activation(
+        kind, [](auto function) -> ggml_custom_op_t { return compute_gated<decltype(function)::value>; });
 }
 
 int64_t quantised_bytes(int64_t values) {

@@ -1,6 +1,8 @@
 // Builds graph storage and places graphs in the shared workspace.
 #include "hyt/graph.h"
 
+#include <string>
+
 #include "hyt/error.h"
 
 namespace hyt {
@@ -11,6 +13,28 @@ Graph::Graph(size_t nodes) {
     const size_t bytes = 2 * nodes * ggml_tensor_overhead() + ggml_graph_overhead_custom(nodes, false);
     context_.reset(ggml_init({bytes, nullptr, true}));
     graph_ = ggml_new_graph_custom(context_.get(), nodes, false);
+}
+
+void Graph::vary_columns(int64_t columns, std::initializer_list<ggml_tensor*> inputs) {
+    if (columns == 1) return;
+    for (ggml_tensor* input : inputs)
+        if (input) follow(input, columns);
+    for (int i = 0; i < ggml_graph_n_nodes(graph_); ++i) {
+        ggml_tensor* node = ggml_graph_node(graph_, i);
+        // What was there before, weights and the cache, has views without columns; scratch is made of
+        // nothing.
+        const bool from_before = node->view_src && node->view_src->op == GGML_OP_NONE;
+        if (!from_before && node->src[0]) follow(node, columns);
+    }
+}
+
+void Graph::follow(ggml_tensor* tensor, int64_t columns) {
+    int64_t& extent = tensor->ne[ggml_n_dims(tensor) - 1];
+    if (extent != columns) {
+        throw Error(std::string("graph: ") + tensor->name, std::to_string(columns) + " columns",
+                    std::to_string(extent));
+    }
+    columns_.push_back(&extent);
 }
 
 ggml_tensor* graph_input(const Graph& graph, ggml_type type, int64_t ne0, int64_t ne1) {

@@ -35,6 +35,13 @@ void KvCache::set_length(Slot slot, int64_t length) {
     lengths_[static_cast<size_t>(slot)] = length;
 }
 
+void KvCache::move_views(const std::vector<ggml_tensor*>& views, Slot slot) const {
+    for (ggml_tensor* view : views) {
+        char* all = static_cast<char*>(view->view_src->data);
+        view->data = all + static_cast<size_t>(first_row(slot)) * view->nb[2];
+    }
+}
+
 void KvCache::fork(Slot from, Slot to) {
     for (size_t i = 0; i < slots_.size(); i += static_cast<size_t>(count_)) {
         ggml_backend_tensor_copy(slots_[i + static_cast<size_t>(from)], slots_[i + static_cast<size_t>(to)]);

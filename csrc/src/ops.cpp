@@ -16,6 +16,8 @@ struct CustomParams {
     void* user;
 };
 
+void no_work(ggml_tensor*, int, int, void*) {}
+
 CustomParams params_of(const ggml_tensor* node) {
     CustomParams params{};
     std::memcpy(&params, node->op_params, sizeof params);
@@ -51,11 +53,15 @@ ggml_tensor* custom_inplace(ggml_context* c, const char* name, ggml_tensor* x,
     return checked(node, name, kernel, user);
 }
 
+ggml_tensor* scratch(ggml_context* c, int64_t floats) {
+    return custom(c, "scratch", GGML_TYPE_F32, floats, 1, {}, no_work, nullptr);
+}
+
 bool call_of(const ggml_tensor* node, Call& call) {
     switch (node->op) {
         case GGML_OP_CUSTOM: {
             const CustomParams params = params_of(node);
-            call = {params.kernel, params.user};
+            call = {params.kernel == no_work ? nullptr : params.kernel, params.user};
             return true;
         }
         case GGML_OP_NONE:

@@ -29,6 +29,10 @@ ggml_tensor* custom_inplace(ggml_context* c, const char* name, ggml_tensor* x,
                             std::initializer_list<ggml_tensor*> others, ggml_custom_op_t kernel,
                             const void* user);
 
+// `floats` for an operator's threads to work in: the last of its sources. It has memory from just before it
+// to just behind it.
+ggml_tensor* scratch(ggml_context* c, int64_t floats);
+
 // Runs the part of an operator that a thread has; false: it is one of ggml's. Nodes without work are ours.
 struct Call {
     ggml_custom_op_t kernel;  // null: no work

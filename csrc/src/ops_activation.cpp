@@ -1,6 +1,7 @@
 // Activation kernels without a table: exact to float32, at the speed of memory.
 #include <algorithm>
 
+#include "activation.h"
 #include "hyt/backend.h"
 #include "hyt/ops.h"
 #include "ops.h"
@@ -40,9 +41,7 @@ void zip(const float* a, const float* b, float* y, int64_t first, int64_t last, 
     std::copy(rest[2], rest[2] + (last - i), y + i);
 }
 
-using Function = simd::Vector (*)(simd::Vector);
-
-template <Function function>
+template <ActivationFunction function>
 void compute_sum(ggml_tensor* out, int thread, int threads, void*) {
     const auto* bias = static_cast<const float*>(out->src[1]->data);
     for_share(out, thread, threads, [&](int64_t i, int64_t first, int64_t last) {
@@ -51,7 +50,7 @@ void compute_sum(ggml_tensor* out, int thread, int threads, void*) {
     });
 }
 
-template <Function function>
+template <ActivationFunction function>
 void compute_gated(ggml_tensor* out, int thread, int threads, void*) {
     for_share(out, thread, threads, [&](int64_t i, int64_t first, int64_t last) {
         zip(row(out->src[0], i), row(out->src[1], i), row(out, i), first, last,
@@ -59,23 +58,29 @@ void compute_gated(ggml_tensor* out, int thread, int threads, void*) {
     });
 }
 
-struct Kernels {
-    ggml_custom_op_t sum, gated;
-    ggml_tensor* (*composed)(ggml_context*, ggml_tensor*);  // ggml's own
-};
+ggml_custom_op_t sum_kernel(Activation kind) {
+    return with_activation(
+        kind, [](auto function) -> ggml_custom_op_t { return compute_sum<decltype(function)::value>; });
+}
 
-Kernels kernels(Activation kind) {
+ggml_custom_op_t gated_kernel(Activation kind) {
+    return with_activation(
+        kind, [](auto function) -> ggml_custom_op_t { return compute_gated<decltype(function)::value>; });
+}
+
+// ggml's own.
+ggml_tensor* composed(ggml_context* c, Activation kind, ggml_tensor* x) {
     switch (kind) {
         case Activation::gelu_erf:
-            return {compute_sum<simd::gelu_erf>, compute_gated<simd::gelu_erf>, ggml_gelu_erf};
+            return ggml_gelu_erf(c, x);
         case Activation::gelu_quick:
-            return {compute_sum<simd::gelu_quick>, compute_gated<simd::gelu_quick>, ggml_gelu_quick};
+            return ggml_gelu_quick(c, x);
         case Activation::silu:
-            return {compute_sum<simd::silu>, compute_gated<simd::silu>, ggml_silu};
+            return ggml_silu(c, x);
         case Activation::gelu_tanh:
             break;
     }
-    return {compute_sum<simd::gelu_tanh>, compute_gated<simd::gelu_tanh>, ggml_gelu};
+    return ggml_gelu(c, x);
 }
 
 }  // namespace
@@ -83,17 +88,17 @@ Kernels kernels(Activation kind) {
 ggml_tensor* activated_sum(ggml_context* c, const Backend& backend, Activation kind, ggml_tensor* x,
                            ggml_tensor* bias) {
     if (backend.cuts().own_activations)
-        return custom(c, "activation", GGML_TYPE_F32, x->ne[0], x->ne[1], {x, bias}, kernels(kind).sum,
+        return custom(c, "activation", GGML_TYPE_F32, x->ne[0], x->ne[1], {x, bias}, sum_kernel(kind),
                       nullptr);
-    return kernels(kind).composed(c, ggml_add(c, x, bias));
+    return composed(c, kind, ggml_add(c, x, bias));
 }
 
 ggml_tensor* gated(ggml_context* c, const Backend& backend, Activation kind, ggml_tensor* gate,
                    ggml_tensor* up) {
     if (backend.cuts().own_activations)
-        return custom(c, "gate", GGML_TYPE_F32, up->ne[0], up->ne[1], {gate, up}, kernels(kind).gated,
+        return custom(c, "gate", GGML_TYPE_F32, up->ne[0], up->ne[1], {gate, up}, gated_kernel(kind),
                       nullptr);
-    return ggml_mul(c, kernels(kind).composed(c, ggml_cont(c, gate)), up);
+    return ggml_mul(c, composed(c, kind, ggml_cont(c, gate)), up);
 }
 
 }  // namespace hyt::ops

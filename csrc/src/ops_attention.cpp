@@ -18,7 +18,7 @@ using simd::Vector;
 // Rows of a tile: as many as leave the sums of two vectors each in registers.
 constexpr size_t kQueries = simd::kManyRegisters ? 8 : 6;
 
-// A thread's own memory behind the output's values, of the kernel for many queries.
+// A thread's own memory, of the kernel for many queries.
 struct Scratch {
     int64_t keys, values, scores, outputs, row;  // floats of each part
     int64_t size() const { return keys + values + scores + outputs + row; }
@@ -113,20 +113,21 @@ bool attends_apart(const ggml_tensor* query, const ggml_tensor* visible) {
     return query->ne[2] == 1 || (visible && visible->ne[1] > 1);
 }
 
-// Floats of scratch that each thread has.
+// Floats of scratch that each thread has, whatever the number of queries up to these.
 int64_t scratch_size(const ggml_tensor* query, const ggml_tensor* keys, const ggml_tensor* visible,
                      const AttentionShape& shape, int threads) {
-    return attends_apart(query, visible) ? apart_scratch(query, keys, shape, threads)
-                                         : scratch_for(shape.head_dim, keys->ne[2]).size();
+    const bool apart = attends_apart(query, visible);
+    const int64_t alone =
+        apart_scratch((apart ? query->ne[2] : 1) * query->ne[3], keys->ne[2], shape, threads);
+    return apart ? alone : std::max(alone, scratch_for(shape.head_dim, keys->ne[2]).size());
 }
 
 void compute_attention(ggml_tensor* result, int thread, int threads, void* user) {
     const auto& shape = *static_cast<const AttentionShape*>(user);
     const ggml_tensor *query = result->src[0], *keys = result->src[1], *visible = result->src[3];
-    auto* out = static_cast<float*>(result->data);
-    const Operands o{query, keys, result->src[2], visible, shape, out};
-    float* scratch =
-        out + ggml_nelements(query) + thread * scratch_size(query, keys, visible, shape, threads);
+    const Operands o{query, keys, result->src[2], visible, shape};
+    float* scratch = static_cast<float*>(result->src[4]->data) +
+                     thread * scratch_size(query, keys, visible, shape, threads);
     if (attends_apart(query, visible)) return attend_apart(o, scratch, thread, threads);
     // Enough pieces that every thread has work; each piece transposes its keys anew, so no more than that.
     const int64_t pieces = shape.kv_heads * query->ne[3], rows = o.queries() * o.group();
@@ -168,10 +169,10 @@ ggml_tensor* attention(ggml_context* c, const Backend& backend, ggml_tensor* que
     if (!backend.cuts().own_attention) {
         return ggml_reshape_2d(c, composed(c, query, keys, values, visible, shape), width, columns);
     }
-    const int64_t scratch = scratch_size(query, keys, visible, shape, backend.threads()) * backend.threads();
-    ggml_tensor* all = custom(c, "attention", GGML_TYPE_F32, width * columns + scratch, 1,
-                              {query, keys, values, visible}, compute_attention, &shape);
-    return ggml_view_2d(c, all, width, columns, static_cast<size_t>(width) * sizeof(float), 0);
+    const int64_t floats = scratch_size(query, keys, visible, shape, backend.threads()) * backend.threads();
+    ggml_tensor* out = custom_inplace(c, "attention", query, {keys, values, visible, scratch(c, floats)},
+                                      compute_attention, &shape);
+    return ggml_view_2d(c, out, width, columns, out->nb[2], 0);
 }
 
 }  // namespace hyt::ops

@@ -9,6 +9,7 @@
 #include "hyt/exact_product.h"
 #include "hyt/weights.h"
 #include "ops.h"
+#include "strip_product.h"
 
 namespace hyt::ops {
 namespace {
@@ -26,18 +27,10 @@ void compute_quantised(ggml_tensor* out, int thread, int threads, void* user) {
 }
 
 void compute_product(ggml_tensor* out, int thread, int threads, void* user) {
-    const ggml_tensor *matrix = out->src[0], *x = out->src[1], *bias = out->src[2];
-    StripProduct p{};
-    p.weights = static_cast<const uint8_t*>(matrix->data);
-    p.activations = static_cast<const uint8_t*>(x->data);
-    p.bias = bias ? static_cast<const float*>(bias->data) : nullptr;
-    p.out = static_cast<float*>(out->data);
-    p.blocks = matrix->ne[0] / kBlock;
-    p.rows = p.stride = out->ne[0];
-    p.columns = out->ne[1];
     const auto& kernels = *static_cast<const StripKernels*>(user);
-    p.read_ahead = kernels.read_ahead;
-    p.one_pass = kernels.one_pass;
+    StripProduct p = strip_product(kernels, out->src[0], 0, out->ne[0], out->src[1], out->src[2]);
+    p.out = static_cast<float*>(out->data);
+    p.stride = out->ne[0];
     const auto [first, last] = share(strip_count(p.rows), thread, threads);
     kernels.multiply(p, first, last);
 }
@@ -88,7 +81,8 @@ void compute_picked(ggml_tensor* out, int thread, int threads, void* user) {
 ggml_tensor* matmul(ggml_context* c, const Backend& backend, ggml_tensor* matrix, ggml_tensor* x) {
     if (backend.activations() == Activations::float32 && matrix->type != GGML_TYPE_F32)
         return exact_product(c, matrix, x);
-    if (!in_strips(matrix)) return ggml_mul_mat(c, matrix, x);
+    // ggml's repacked products take four columns for one piece of memory.
+    if (!in_strips(matrix)) return ggml_mul_mat(c, matrix, ggml_is_contiguous(x) ? x : ggml_cont(c, x));
     return product(c, *backend.strips(), matrix, quantised(c, *backend.strips(), x));
 }
 

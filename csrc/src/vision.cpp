@@ -66,7 +66,7 @@ void VisionEncoder::build() {
 }
 
 void VisionEncoder::encode(const uint8_t* const* images) {
-    for (VisionTower& tower : towers_) tower.write(images);
+    for (VisionTower& tower : towers_) tower.show(images);
     backend_.compute(graph_.nodes(), "vision");
 }
 

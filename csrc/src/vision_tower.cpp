@@ -31,7 +31,8 @@ VisionTower::VisionTower(const Backend& backend, Weights& weights, const TowerPa
                  params.heads,
                  1.0f / std::sqrt(static_cast<float>(params.head_dim())),
                  0.0f,
-                 false} {
+                 false},
+      patches_(params_) {
     const int64_t hidden = params.hidden, patch = params.patch_size;
     const int64_t positions = params.patches() + (params.class_position ? 1 : 0);
     const std::string& p = params.tensors;
@@ -49,13 +50,6 @@ VisionTower::VisionTower(const Backend& backend, Weights& weights, const TowerPa
     for (int64_t i = 0; i < params.layers; ++i) layers_.push_back(declare_layer(weights, i));
     post_norm_ = vector(params.post_norm, "post_ln.weight", hidden);
     post_norm_bias_ = vector(params.post_norm, "post_ln.bias", hidden);
-
-    host_patches_.resize(static_cast<size_t>(params.patch_values() * params.patches() * image_count));
-    for (size_t c = 0; c < 3; ++c) {
-        for (size_t byte = 0; byte < 256; ++byte) {
-            normalised_[c][byte] = (static_cast<float>(byte) / 255.0f - params.mean[c]) / params.deviation[c];
-        }
-    }
 }
 
 VisionTower::Layer VisionTower::declare_layer(Weights& weights, int64_t index) const {
@@ -85,9 +79,18 @@ VisionTower::Layer VisionTower::declare_layer(Weights& weights, int64_t index) c
 }
 
 // Patches with their positions, behind class token and registers: (hidden, sequence * images).
-ggml_tensor* VisionTower::embed(ggml_context* c) const {
-    const int64_t hidden = params_.hidden, patches = params_.patches();
-    ggml_tensor* x = ops::float_product(c, backend_, patch_weight_, patches_, patch_bias_);
+ggml_tensor* VisionTower::embed(const Graph& graph) {
+    ggml_context* c = graph.context();
+    const int64_t hidden = params_.hidden, patches = params_.patches(), all = patches * image_count_;
+    ggml_tensor* x = nullptr;
+    if (backend_.cuts().own_norms) {
+        x = ops::patch_product(c, backend_, patch_weight_, patches_, all, patch_bias_);
+    } else {
+        input_ = graph_input(graph, GGML_TYPE_F32, params_.patch_values(), all);
+        host_input_.resize(static_cast<size_t>(ggml_nelements(input_)));
+        x = ggml_mul_mat(c, patch_weight_, input_);
+        if (patch_bias_) x = ggml_add(c, x, patch_bias_);
+    }
     const size_t first = params_.class_position ? positions_->nb[1] : 0;
     ggml_tensor* positions = ggml_view_2d(c, positions_, hidden, patches, positions_->nb[1], first);
     x = ops::sum(c, backend_, x, positions);  // (hidden, patches * images)
@@ -112,8 +115,7 @@ ggml_tensor* VisionTower::build(const Graph& graph) {
     ggml_context* c = graph.context();
     const int64_t hidden = params_.hidden, patches = params_.patches();
     const float* epsilon = &params_.norm_epsilon;
-    patches_ = graph_input(graph, GGML_TYPE_F32, params_.patch_values(), patches * image_count_);
-    ggml_tensor* x = embed(c);
+    ggml_tensor* x = embed(graph);
     if (pre_norm_) x = ops::layer_norm(c, backend_, x, pre_norm_, pre_norm_bias_, epsilon);
     for (const Layer& layer : layers_) {
         ggml_tensor* h =
@@ -121,9 +123,8 @@ ggml_tensor* VisionTower::build(const Graph& graph) {
         h = linear(c, backend_, layer.out, layer.out_bias, h);
         x = ops::sum(c, backend_, x, layer.scale1 ? ggml_mul(c, h, layer.scale1) : h);
         h = ops::layer_norm(c, backend_, x, layer.norm2, layer.norm2_bias, epsilon);
-        h = ops::activated_sum(c, backend_, params_.activation, ops::matmul(c, backend_, layer.up, h),
-                               layer.up_bias);
-        h = linear(c, backend_, layer.down, layer.down_bias, h);
+        h = two_layers(c, backend_, params_.activation, layer.up, layer.up_bias, layer.down, layer.down_bias,
+                       h);
         x = ops::sum(c, backend_, x, layer.scale2 ? ggml_mul(c, h, layer.scale2) : h);
     }
     if (sequence_ > patches) {
@@ -149,26 +150,11 @@ ggml_tensor* VisionTower::attention(ggml_context* c, const Layer& layer, ggml_te
     return ops::attention(c, backend_, parts[0], parts[1], parts[2], nullptr, attention_);
 }
 
-// Patches in reading order, each as the convolution's weights lie: channel, row, column.
-void VisionTower::write_patches(const uint8_t* image, float* out) const {
-    const int64_t size = params_.image_size, patch = params_.patch_size, side = params_.patches_per_side();
-    for (int64_t py = 0; py < side; ++py) {
-        for (int64_t px = 0; px < side; ++px) {
-            for (size_t c = 0; c < 3; ++c) {
-                for (int64_t y = 0; y < patch; ++y) {
-                    const uint8_t* pixel = image + ((py * patch + y) * size + px * patch) * 3;
-                    for (int64_t x = 0; x < patch; ++x)
-                        *out++ = normalised_[c][pixel[3 * x + static_cast<int64_t>(c)]];
-                }
-            }
-        }
-    }
-}
-
-void VisionTower::write(const uint8_t* const* images) {
-    const int64_t values = params_.patch_values() * params_.patches();
-    for (int64_t i = 0; i < image_count_; ++i) write_patches(images[i], host_patches_.data() + i * values);
-    ggml_backend_tensor_set(patches_, host_patches_.data(), 0, host_patches_.size() * sizeof(float));
+void VisionTower::show(const uint8_t* const* images) {
+    patches_.set(images);
+    if (!input_) return;
+    for (int64_t i = 0; i < input_->ne[1]; ++i) patches_.write(i, host_input_.data() + i * input_->ne[0]);
+    ggml_backend_tensor_set(input_, host_input_.data(), 0, host_input_.size() * sizeof(float));
 }
 
 }  // namespace hyt

@@ -42,8 +42,10 @@ void Backend::compute_watched(ggml_cgraph* graph) {
     compute_apart(graph, [&](const ggml_tensor* node, const std::function<void()>& run) {
         if ((node->op == GGML_OP_MUL_MAT || ops::is_exact_product(node)) && is_weight(node->src[0])) {
             const ggml_tensor* input = node->src[1];
-            if (input->type != GGML_TYPE_F32 || !ggml_is_contiguous(input)) {
-                throw Error(std::string("input of ") + node->src[0]->name, "contiguous float32",
+            const bool plain =
+                input->ne[2] * input->ne[3] == 1 ? input->nb[0] == sizeof(float) : ggml_is_contiguous(input);
+            if (input->type != GGML_TYPE_F32 || !plain) {
+                throw Error(std::string("input of ") + node->src[0]->name, "columns of float32",
                             ggml_type_name(input->type));
             }
             watcher_(node->src[0]->name, input);

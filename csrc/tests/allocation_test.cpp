@@ -135,6 +135,14 @@ void check_session(const hyt::SessionConfig& config, const Allowed& allowed) {
         CHECK(read > 0);
         CHECK(counted == read * allowed.graph + allowed.passes);
     }
+    // Nor does a prefix of a length that was not there before, where its graph is of our operators.
+    if (!config.own_kernels || hyt::strip_kernels().empty()) return;
+    for (const int text : {11, 3, 10}) {
+        const std::vector<int32_t> new_layout = hyt::test::layout(text), newer = hyt::test::layout(text + 1);
+        CHECK(allocations_of([&] { session.observe(views, new_layout); }) == allowed.graph);
+        CHECK(allocations_of([&] { session.act(3, result); }) == allowed.graph + allowed.passes);
+        CHECK(allocations_of([&] { session.follow(newer, 4, result); }) == allowed.graph + allowed.passes);
+    }
 }
 
 // Nor with guesses, right ones or wrong ones, wherever they come from.

@@ -22,5 +22,6 @@ def test_memory_and_seconds_of_both_ways_are_told(tiny_bundle: Path, tmp_path: P
     for found in policy["loads"].values():
         assert set(found["seconds"]) == {"check", "load", "warm up", "first act", "later acts"}
         assert all(seconds > 0 for seconds in found["seconds"].values())
-        assert found["memory"]["peak_bytes"] > 0
+        assert found["memory"]["peak_bytes"] > found["memory"]["kv_bytes"]
+        assert found["memory"]["code_bytes"] > 0
         assert found["memory"]["files_bytes"] >= files

@@ -18,15 +18,16 @@ LOGIT_ERROR = 0.06
 Sums in another order, and ggml's own GELU and SiLU, which are less exact, move a few activations across the edge at
 which they are rounded to int8: with everything on it is 0.031 here, and no more with one cut left out."""
 
-SAME_BITS = ("own_threads", "last_layer", "read_ahead", "one_pass")
+SAME_BITS = ("piecewise", "own_threads", "last_layer", "read_ahead", "one_pass")
 """These change when and where something is computed, and no sum."""
 
 OPERATORS = {
     "strips": "vision: product",
     "fused": "prefill: add and norm",
     "own_attention": "prefill: attention",
-    "own_activations": "vision: activation",
-    "own_norms": "vision: float product",
+    "own_activations": "vision: activated product",
+    "own_norms": "vision: patches",
+    "piecewise": "vision: activated product",
 }
 """What a profile no longer shows where the cut is left out."""
 

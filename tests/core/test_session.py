@@ -60,6 +60,18 @@ def test_an_observation_of_another_scene_is_another_prefix(opened: Opened) -> No
     assert np.array_equal(session.act(ACT).probabilities, first.probabilities)
 
 
+def test_prefixes_of_any_length_leave_nothing_to_each_other(opened: Opened) -> None:
+    session = opened.session()
+    for text in (6, 1, 8, 3, 6):
+        layout, other = opened.case.layout(text, text), opened.case.layout(text + 1, 9 - text)
+        fresh = opened.session()
+        for one in (fresh, session):
+            one.observe(opened.case.images, layout)
+        assert np.array_equal(session.act(ACT).probabilities, fresh.act(ACT).probabilities)
+        followed = session.follow(other, FOLLOW)
+        assert np.array_equal(followed.probabilities, fresh.follow(other, FOLLOW).probabilities)
+
+
 def test_a_thought_in_pieces_is_the_thought_in_one(opened: Opened) -> None:
     tokens, after = whole_thought(opened)
     session = opened.session()

@@ -24,7 +24,7 @@ struct ThreadpoolDeleter {
 };
 
 // Is told of every product with a weight matrix: the matrix' name (of stacked ones the first), and its input,
-// float32 (columns, rows), just before the product is computed.
+// float32 (columns, rows), just before the product is computed. Rows lie evenly apart, nb[1] bytes.
 using Watcher = std::function<void(const std::string& matrix, const ggml_tensor* input)>;
 
 // What weights of a quantised type are multiplied with: int8 in blocks of their own scale, or float32 as it

@@ -16,10 +16,6 @@ ggml_tensor* layer_norm(ggml_context* c, const Backend& backend, ggml_tensor* x,
 // x + y, both (n, columns) float32; y of fewer columns begins again and again.
 ggml_tensor* sum(ggml_context* c, const Backend& backend, ggml_tensor* x, ggml_tensor* y);
 
-// matrix (n, rows) times x (n, columns), both float32, plus `bias` (rows; may be null) -> (rows, columns).
-ggml_tensor* float_product(ggml_context* c, const Backend& backend, ggml_tensor* matrix, ggml_tensor* x,
-                           ggml_tensor* bias);
-
 // x into the memory of `to`, of the same shape, float32.
 ggml_tensor* copy(ggml_context* c, const Backend& backend, ggml_tensor* x, ggml_tensor* to);
 

@@ -13,6 +13,7 @@ struct Cuts {
     bool own_attention = true;    // attention in one operator
     bool own_activations = true;  // GELU and gates, where no fused operator holds them
     bool own_norms = true;        // norms, sums, patches and copies of vision (columns.h)
+    bool piecewise = true;        // the wide layer of a feed-forward in pieces, where there are many columns
     bool own_threads = true;      // graphs of our operators alone run on threads of our own (team.h)
     bool action_rows = true;      // an action's tokens need only their own rows of the output matrix
     bool last_layer = true;       // of a prefill's last layer only keys and values

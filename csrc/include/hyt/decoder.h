@@ -1,6 +1,6 @@
-// The transformer decoder: a prefill graph per prefix length, and per cache slot one-token graphs, k-token
-// graphs for drafts of action tokens and, for a continuous policy, a graph for a whole chunk; over one KV
-// cache.
+// The transformer decoder: graphs for a prefill, for tokens that are fed one by one or a few a pass and, for
+// a continuous policy, for a whole chunk; over one KV cache. Where their operators are all ours one graph of
+// a kind serves every cache slot and any number of tokens; ggml's need one of each.
 //
 // A prefill sees its whole prefix in both directions (prefix-LM) or only what stands before (causal), as the
 // model was trained; each step sees the prefix and the steps before it. A chunk's rows see all of that and
@@ -55,7 +55,7 @@ class Decoder {
     // to `action_rows` tokens; once, after other graphs reserved.
     void place_graphs(int64_t action_rows);
 
-    // Makes sure that the graph for prefixes of this length exists; allocates when it does not.
+    // Makes sure that there is a graph for prefixes of this length; allocates where one has to be built.
     void prepare_prefill(int64_t length);
 
     // Fills the slot's first `length` cells. ids (length): token ids, any id where an image token stands;
@@ -75,7 +75,7 @@ class Decoder {
     // Feeds tokens whose logits nobody reads, in as few passes as leave the bits of one by one.
     void read(Slot slot, const int32_t* tokens, int64_t count);
     // Not with ggml's products, which may sum one column and several in other orders.
-    bool rows_are_exact() const { return fused_.has_value() && backend_.cuts().own_attention; }
+    bool rows_are_exact() const { return graphs_adapt(); }
 
     // Seconds of passes of 1 to `most` tokens for Head::action behind the longest prefix: the shortest of a
     // few each, none longer than one of more tokens. The slot's content is lost.
@@ -105,6 +105,7 @@ class Decoder {
         ggml_tensor *ids, *positions, *cells;      // (n): int32, int32, int64
         ggml_tensor *visible, *visible_in_window;  // see ops::attention
         ggml_tensor *states, *logits;              // (hidden, n), (head's rows, n)
+        std::vector<ggml_tensor*> cached;          // views of the slot
     };
     struct Chunk {
         explicit Chunk(size_t nodes) : graph(nodes) {}
@@ -112,14 +113,21 @@ class Decoder {
         ggml_tensor *id, *positions, *cells;  // (1) int32, (1 + slots) int32, (1 + slots) int64
         ggml_tensor* visible;                 // see ops::attention
         ggml_tensor *states, *values;         // (hidden, 1 + slots), (dimensions, steps)
+        std::vector<ggml_tensor*> cached;     // views of the slot
     };
 
     std::unique_ptr<Prefill> build_prefill(int64_t length);
     std::unique_ptr<Step> build_step(Slot slot, Head head, int64_t rows);
     std::unique_ptr<Chunk> build_chunk(Slot slot);
-    // Graphs of a head in a slot are those for 1 to this many tokens, of Head::none for powers of two; 0:
-    // none.
+    // Whether the decoder's part of every graph is of our operators.
+    bool graphs_adapt() const { return fused_.has_value() && backend_.cuts().own_attention; }
+    // Of tokens fed in one pass at most; 0: no graphs of this head in this slot.
     int64_t most_rows(Slot slot, Head head, int64_t action_rows) const;
+    // Where the graphs for a slot are kept.
+    size_t graphs_of(Slot slot) const { return graphs_adapt() ? 0 : static_cast<size_t>(slot); }
+    // The graph for as many columns, over this slot.
+    const Prefill& prefill_for(int64_t length) const;
+    const Step& step_for(Slot slot, Head head, int64_t count) const;
     void check_fed(int32_t token, int64_t last) const;
     size_t node_count() const;
     ggml_tensor* visible_input(const Graph& graph, int64_t queries, bool alike) const;
@@ -132,8 +140,8 @@ class Decoder {
                               ggml_tensor* attended) const;
     ggml_tensor* logits(const Graph& graph, Head head, ggml_tensor* state) const;
     void store(const Graph& graph, int64_t layer, const Projections& p, ggml_tensor* cells) const;
-    ggml_tensor* attend_slot(const Graph& graph, Slot slot, int64_t layer, ggml_tensor* query,
-                             ggml_tensor* visible) const;
+    ggml_tensor* attend_slot(const Graph& graph, std::vector<ggml_tensor*>& views, Slot slot, int64_t layer,
+                             ggml_tensor* query, ggml_tensor* visible) const;
 
     // The same graphs from fused operators (decoder_fused.cpp), where all matrices of the layers lie in
     // strips.
@@ -141,7 +149,9 @@ class Decoder {
         ggml_tensor *positions, *cells;  // (n)
         bool cache_only;                 // of the last layer only keys and values are wanted
     };
-    using Attend = std::function<ggml_tensor*(int64_t layer, const Projections& p)>;
+    // Makes (head_dim, rows / head_dim, n) of rows [first, first + rows) of queries, keys and values.
+    using Heads = std::function<ggml_tensor*(int64_t first, int64_t rows)>;
+    using Attend = std::function<ggml_tensor*(int64_t layer, const Heads& heads)>;
     bool can_fuse() const;
     ggml_tensor* fused_layers(const Graph& graph, ggml_tensor* x, const FusedInputs& in,
                               const Attend& attend) const;
@@ -160,8 +170,8 @@ class Decoder {
     KvCache cache_;
     std::optional<fused::Context> fused_;  // empty: graphs are composed from ggml's operators and ops.h
     ggml_tensor* image_tokens_;
-    std::map<int64_t, std::unique_ptr<Prefill>> prefills_;            // by length
-    std::map<int64_t, std::unique_ptr<Step>> steps_[kSlots][kHeads];  // by tokens fed
+    std::map<int64_t, std::unique_ptr<Prefill>> prefills_;            // by length (at most)
+    std::map<int64_t, std::unique_ptr<Step>> steps_[kSlots][kHeads];  // by tokens fed (at most)
     std::unique_ptr<Chunk> chunks_[kSlots];
     std::vector<int32_t> positions_;  // 0, 1, 2, ...
     std::vector<int64_t> rows_;       // scratch for the cells that are written

@@ -5,6 +5,9 @@
 #include <ggml-cpp.h>
 
 #include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <vector>
 
 #include "hyt/backend.h"
 
@@ -18,9 +21,21 @@ struct Graph {
     ggml_cgraph* nodes() const { return graph_; }
     void expand(ggml_tensor* tensor) const { ggml_build_forward_expand(graph_, tensor); }
 
+    // Once the graph is whole, built for `columns` of them: lets their number change from run to run. Columns
+    // are the last dimension of `inputs` and of all that the graph computes, and all operators are ours,
+    // which read it anew in each run.
+    void vary_columns(int64_t columns, std::initializer_list<ggml_tensor*> inputs);
+    // At most as many as it was built for.
+    void set_columns(int64_t columns) const {
+        for (int64_t* extent : columns_) *extent = columns;
+    }
+
   private:
+    void follow(ggml_tensor* tensor, int64_t columns);
+
     ggml_context_ptr context_;
     ggml_cgraph* graph_;
+    std::vector<int64_t*> columns_;  // of its tensors, the extents that are the number of columns
 };
 
 // A tensor that is written before the graph runs; its memory is not reused inside the graph.

@@ -38,6 +38,9 @@ class KvCache {
     ggml_tensor* values(int64_t layer) const { return values_[static_cast<size_t>(layer)]; }
     int64_t first_row(Slot slot) const { return static_cast<int64_t>(slot) * cells_; }
 
+    // Lets a graph's views of one slot's cells, (head_dim, kv_heads, cells), show another's.
+    void move_views(const std::vector<ggml_tensor*>& views, Slot slot) const;
+
   private:
     ggml_context_ptr context_;
     ggml_backend_buffer_ptr buffer_;

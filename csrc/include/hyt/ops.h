@@ -32,9 +32,10 @@ struct AttentionShape {
     bool causal;       // without `visible` the last query sees all keys and each one before it one key less
 };
 
-// Softmax attention. query (head_dim, heads, n, batch) float32; keys and values (head_dim, kv_heads, m,
-// batch), float32 or float16; rows of head_dim are contiguous, all else may be strided -> (head_dim * heads,
-// n * batch) float32. `visible` says which keys every query sees, null for all: with our kernels int32,
+// Softmax attention. query (head_dim, heads, n, batch) float32, of which the heads of a column lie one behind
+// the other and columns evenly apart; keys and values (head_dim, kv_heads, m, batch), float32 or float16,
+// strided as they may be but for rows of head_dim -> (head_dim * heads, n * batch) float32, with our kernels
+// in the memory of `query`. `visible` says which keys every query sees, null for all: with our kernels int32,
 // the first and one past the last, (2) of all queries or (2, n) of each; composed, a float32 mask (m, n) of 0
 // and minus infinity. Queries with a range each get the bits that each would get alone. `shape` must outlive
 // the graph.

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "hyt/hparams.h"
 #include "hyt/strips.h"
 
 namespace hyt {
@@ -22,6 +23,12 @@ ggml_tensor* matmul(ggml_context* c, const Backend& backend, ggml_tensor* matrix
 ggml_tensor* quantised(ggml_context* c, const StripKernels& kernels, ggml_tensor* x);
 ggml_tensor* product(ggml_context* c, const StripKernels& kernels, ggml_tensor* matrix, ggml_tensor* x,
                      ggml_tensor* bias = nullptr);
+
+// activation(product + bias), quantised for the next product: matrix (columns, rows) in strips, x quantised
+// -> (rows, n). `gated`: activation(first half of the rows) * second half, and half as many. Of many columns;
+// a product of a few reads its weights better in one go.
+ggml_tensor* activated_product(ggml_context* c, const Backend& backend, Activation kind, bool gated,
+                               ggml_tensor* matrix, ggml_tensor* x, ggml_tensor* bias);
 
 // matrix (columns, rows) of any weight type, in plain layout, times x (columns, n) float32 -> (rows, n); a
 // column's products do not depend on the others.

@@ -1,13 +1,13 @@
 // One vision transformer: SigLIP, CLIP or DINOv2, as its parameters say.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <vector>
 
 #include "hyt/graph.h"
 #include "hyt/hparams.h"
 #include "hyt/ops.h"
+#include "hyt/patches.h"
 #include "hyt/weights.h"
 
 namespace hyt {
@@ -24,8 +24,8 @@ class VisionTower {
     // out. The tower must stay where it is while the graph lives.
     ggml_tensor* build(const Graph& graph);
 
-    // Normalises `images[i]`, uint8 RGB (image_size, image_size, 3), into the graph's input.
-    void write(const uint8_t* const* images);
+    // The graph's next run reads `images[i]`, uint8 RGB (image_size, image_size, 3).
+    void show(const uint8_t* const* images);
 
   private:
     struct Layer {
@@ -38,9 +38,8 @@ class VisionTower {
     };
 
     Layer declare_layer(Weights& weights, int64_t index) const;
-    ggml_tensor* embed(ggml_context* c) const;
+    ggml_tensor* embed(const Graph& graph);
     ggml_tensor* attention(ggml_context* c, const Layer& layer, ggml_tensor* x) const;
-    void write_patches(const uint8_t* image, float* out) const;
 
     const Backend& backend_;
     TowerParams params_;
@@ -51,9 +50,9 @@ class VisionTower {
     ggml_tensor *class_token_, *registers_;  // (hidden), (registers * hidden), or null
     ggml_tensor *pre_norm_, *pre_norm_bias_, *post_norm_, *post_norm_bias_;
     std::vector<Layer> layers_;
-    ggml_tensor* patches_ = nullptr;                    // (patch_values, patches * images)
-    std::vector<float> host_patches_;                   // the same, before it is handed to the backend
-    std::array<std::array<float, 256>, 3> normalised_;  // value of each byte in each channel
+    Patches patches_;
+    ggml_tensor* input_ = nullptr;   // (patch_values, patches * images); null where an operator cuts them out
+    std::vector<float> host_input_;  // the same, before it is handed to the backend
 };
 
 }  // namespace hyt
