@@ -9,6 +9,7 @@
 #   make bench-avx2  the timings against llama.cpp with both held to AVX2, on a CPU that has more
 #   make firmware-check   cppcheck over the firmware;  make firmware-size: its flash, RAM and deepest stack
 #   make neon-check   tests of the core's Arm kernels, cross-compiled, on an emulated CPU with and one without int8 dot products
+#   make sanitize     the core's own tests with AddressSanitizer and UndefinedBehaviorSanitizer
 #   make vulkan-check   the core on a Vulkan device (Mesa's, on the CPU, will do), with a ggml built for it
 #   make fuzz       a coverage-guided fuzzer on the firmware for FUZZ_SECONDS, ten minutes
 #   make policy     collect demonstrations and fit the shipped policy again (hours on two cores)
@@ -31,7 +32,7 @@ PACKAGES := python runtime export dataset firmware_bridge training simulation
 SOURCES := $(shell find $(PACKAGES) csrc -type f -not -path '*/__pycache__/*') CMakeLists.txt pyproject.toml
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: run test test-slow lint format neon-check vulkan-check firmware-check firmware-size fuzz evaluate parity quantization bench bench-avx2 policy setup setup-dev clean
+.PHONY: run test test-slow lint format neon-check sanitize vulkan-check firmware-check firmware-size fuzz evaluate parity quantization bench bench-avx2 policy setup setup-dev clean
 .DELETE_ON_ERROR:
 
 run: setup $(OUT)/metaworld-arm.hyt/manifest.json
@@ -82,6 +83,14 @@ neon-check: $(VENV)/.system
 	set -o pipefail; qemu-aarch64 -cpu cortex-a72 build/neon/strips_test | grep -x "no kernels for this CPU"
 	qemu-aarch64 -cpu cortex-a72 build/neon/simd_test
 	qemu-aarch64 -cpu cortex-a72 build/neon/team_test
+
+# Without the test that counts allocations: sanitizers have allocation functions of their own.
+sanitize: $(VENV)/.build
+	$(BIN)/cmake -S . -B build/sanitize -DHYT_SANITIZE=ON -DHYT_BUILD_TESTS=ON -DHYT_BUILD_FIRMWARE=OFF \
+	    -DCMAKE_PREFIX_PATH="$$($(BIN)/python -c 'import site; print(site.getsitepackages()[0])')" \
+	    -Dpybind11_DIR="$$($(BIN)/python -m pybind11 --cmakedir)" -DPYTHON_EXECUTABLE="$(abspath $(BIN))/python"
+	$(BIN)/cmake --build build/sanitize --target hyt_core_tests --parallel
+	$(BIN)/ctest --test-dir build/sanitize -R '^core/' --output-on-failure
 
 # In an environment of its own, as bench-avx2: half an hour the first time. ggml takes a processor (Mesa's llvmpipe) for a
 # device only where its number is named.

@@ -32,9 +32,8 @@ class Patches {
 
 namespace ops {
 
-// matrix (values, rows) times `count` patches, which are made as they are needed, plus `bias` (rows; may be
-// null)
-// -> (rows, count), float32. `patches` outlives the graph. Needs our kernels.
+// matrix (values, rows) times `count` patches, which are cut out as they are needed, plus `bias` (rows), null
+// for none -> (rows, count), float32. `patches` outlives the graph. Needs our kernels.
 ggml_tensor* patch_product(ggml_context* c, const Backend& backend, ggml_tensor* matrix,
                            const Patches& patches, int64_t count, ggml_tensor* bias);
 

@@ -184,7 +184,8 @@ void quantize(const float* values, int64_t blocks, int64_t width, int64_t at, ui
         const float largest = Set::largest_of_block(values);
         const int32_t sum = Set::quantize_block(values, largest > 0 ? 127.0f / largest : 0.0f, out);
         const_cast<float*>(a.scales)[at] = Set::through_half(largest / 127.0f);
-        const_cast<int32_t*>(a.offsets)[at] = -8 * sum;
+        // Unsigned: of values that are not finite the sum may be any number.
+        const_cast<int32_t*>(a.offsets)[at] = static_cast<int32_t>(-8u * static_cast<uint32_t>(sum));
         values += kBlock;
         to += width * kColumnBytes;
     }
