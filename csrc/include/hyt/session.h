@@ -6,8 +6,8 @@
 //
 // act and think share one prefill. An open thought has a cache slot of its own: act, follow and later
 // observations leave it as it is. Every choice is the largest logit (the lower index on a tie). After the
-// first of its kind and prefix length no call allocates, from observe to the tokens (graphs that run in ggml
-// do). A session may be called from several threads; calls wait for each other.
+// first of its kind no call allocates, from observe to the tokens (graphs that run in ggml do, and a new one
+// for each length of a prefix). A session may be called from several threads; calls wait for each other.
 #pragma once
 
 #include <chrono>
