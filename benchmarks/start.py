@@ -7,10 +7,11 @@ Each policy is loaded with its weights copied and with them mapped, `--repeat` t
 Memory is the process's peak resident size beyond what it had before the core loaded, until it has acted, thought and
 followed: all that the core allocates, and those pages of the files that are in the process, of which a mapped policy
 keeps all that it reads, though they are page cache and the system may take them away. It is compared with the bundle's
-files of weights and the cache of keys and values. What the process came to use of its libraries' own files in that time
-(code and constants, the same for a policy of any size) is told beside it and not part of it. Seconds are of `hyt.load`: the check of every hash, the core's
-session with all weights laid out, one answer of each kind; the fastest of the repetitions counts, so that the files
-are in the page cache.
+files of weights and the cache of keys and values. What the process came to use of its libraries' own files in that
+time (code and constants, the same for a policy of any size) is told beside it and not part of it.
+
+Seconds are of `hyt.load`: the check of every hash, the core's session with all weights laid out, one answer of each
+kind; the fastest of the repetitions counts, so that the files are in the page cache.
 """
 
 from __future__ import annotations
