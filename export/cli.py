@@ -15,6 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from hyt.arguments import Parser
 from hyt.errors import HytError, InputError
 from hyt.export.calibration import CalibrationRequest
 from hyt.export.calibration.samples import OBSERVATIONS
@@ -94,7 +95,7 @@ def _export(options: argparse.Namespace, interrupts: Interrupts) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog=TOOL, description="Export a HyT checkpoint as a bundle for hyt-run.")
+    parser = Parser(prog=TOOL, description="Export a HyT checkpoint as a bundle for hyt-run.")
     parser.add_argument(
         "checkpoint",
         type=Path,

@@ -9,12 +9,12 @@ Exit codes: 0 done, 1 the operating system refused, 2 usage, 5 a wrong argument,
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
 from types import FrameType
 
+from hyt.arguments import Parser
 from hyt.errors import HytError
 from hyt.firmware_bridge.commands import ALL
 
@@ -23,7 +23,7 @@ INTERRUPTED = 130
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
-    parser = argparse.ArgumentParser(
+    parser = Parser(
         prog="python -m hyt.firmware_bridge",
         description="The serial link from the command line. Exit codes: 0 done, 2 usage, 5 argument, 6 port or "
         "firmware, 130 interrupted.",

@@ -83,6 +83,10 @@ class Robot(Protocol):
     def success(self) -> bool:
         """Whether the task is solved; False for a robot that cannot tell."""
 
+    @property
+    def judges(self) -> bool:
+        """Whether it can tell that a task is solved."""
+
     def reset(self, seed: int) -> None:
         """Go to the start of the episode of this seed and arm the firmware."""
 

@@ -177,6 +177,11 @@ class SimulatedRobot:
         return self.arm.done
 
     @property
+    def judges(self) -> bool:
+        """True: the simulator knows."""
+        return True
+
+    @property
     def success(self) -> bool:
         """Whether the task is solved."""
         return self.arm.success

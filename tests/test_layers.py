@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 
 BELOW = {
     "dataset": {"errors"},
-    "firmware_bridge": {"errors"},
+    "firmware_bridge": {"arguments", "errors"},
     "runtime": {"errors", "firmware_bridge"},
     "export": {"errors", "dataset", "runtime"},
     "simulation": {"errors", "firmware_bridge", "runtime"},

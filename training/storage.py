@@ -26,7 +26,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-from hyt.errors import CheckpointError, HytError
+from hyt.errors import CheckpointError, HytError, OutputExistsError
 from hyt.export.checkpoint import ACTION_HEAD
 from hyt.runtime.contract import Contract
 from hyt.training.network import unwrapped
@@ -94,17 +94,33 @@ def save(
         save_file(tensors, part / "state.safetensors", metadata)
 
 
+def _check_fresh(output: Path) -> None:
+    """Raise OutputExistsError unless the folder is missing, or holds no more than a fit that was killed early."""
+    if not output.exists():
+        return
+    others = sorted(set(os.listdir(output)) - {"resume", "part"}) if output.is_dir() else ["no folder"]
+    if others:
+        raise OutputExistsError(
+            f"{output}",
+            expected="a new folder, or one with a fit to go on with",
+            received=", ".join(others[:3]) + (" and more" if len(others) > 3 else ""),
+            remedy="name another output",
+        )
+
+
 def resume(
     output: Path, network: torch.nn.Module, optimizer: torch.optim.Optimizer, recipe: dict[str, Any]
 ) -> Progress:
     """Load what `save` wrote; a fresh Progress when there is nothing.
 
-    Raises CheckpointError when the state is damaged, of another network, or of a recipe that draws other batches.
+    Raises CheckpointError when the state is damaged, of another network, or of a recipe that draws other batches;
+    OutputExistsError when there is none but a folder of other things.
     """
     path = output / "resume" / "state.safetensors"
     if not path.exists():
+        _check_fresh(output)
         return Progress()
-    remedy = f"name another output, or delete {path.parent} to start anew"
+    remedy = f"name another output, or delete {output} to start anew"
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}

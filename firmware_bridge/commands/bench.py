@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hyt.arguments import whole
 from hyt.errors import ChunkRejected
 from hyt.firmware_bridge.codec import CRC_SIZE
-from hyt.firmware_bridge.commands.options import add_port, positive
+from hyt.firmware_bridge.commands.options import add_port
 from hyt.firmware_bridge.constants import CHUNK, HEADER, WINDOW
 from hyt.firmware_bridge.link import Link
 from hyt.firmware_bridge.process import AxisConfig, FirmwareConfig, FirmwareProcess
@@ -35,7 +36,7 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser("bench", help="measure round trips and throughput; moves nothing")
     add_port(parser, optional=True)
     parser.set_defaults(run=run)
-    parser.add_argument("--rounds", type=positive, default=2000, help="measured round trips (default 2000)")
+    parser.add_argument("--rounds", type=whole(1), default=2000, help="measured round trips (default 2000)")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -14,11 +14,3 @@ def add_port(parser: argparse.ArgumentParser, *, optional: bool = False) -> None
     help_text = "a path, by-id:TEXT, tcp://HOST:PORT or virtual:" + ("; default: the host firmware" * optional)
     parser.add_argument("port", metavar="PORT", nargs="?" if optional else None, help=help_text)
     parser.add_argument("--baudrate", type=int, default=115200, help="of a serial line (default 115200)")
-
-
-def positive(text: str) -> int:
-    """A whole number of at least 1, for argparse."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number

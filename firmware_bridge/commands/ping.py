@@ -6,7 +6,8 @@ import argparse
 import time
 from typing import TYPE_CHECKING
 
-from hyt.firmware_bridge.commands.options import add_port, positive
+from hyt.arguments import whole
+from hyt.firmware_bridge.commands.options import add_port
 from hyt.firmware_bridge.link import Link
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ def add(commands: Commands) -> None:
     """Add the subcommand."""
     parser = commands.add_parser("ping", help="time a few round trips")
     add_port(parser)
-    parser.add_argument("--count", type=positive, default=5, help="round trips (default 5)")
+    parser.add_argument("--count", type=whole(1), default=5, help="round trips (default 5)")
     parser.add_argument("--interval", type=float, default=0.2, help="seconds between them (default 0.2)")
     parser.set_defaults(run=run)
 

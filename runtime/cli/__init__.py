@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
 import os
 import signal
@@ -11,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TextIO
 
+from hyt.arguments import Parser
 from hyt.errors import HytError
 from hyt.runtime.cli import bench, doctor, drive, inspect, replay
 from hyt.runtime.cli.output import versions
@@ -19,7 +19,7 @@ from hyt.runtime.signals import Interrupts, ending
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run hyt-run; returns the exit code (see `hyt.errors`: 0 ok, 1 the system refused, 2 usage, 128 + a signal)."""
-    parser = argparse.ArgumentParser(prog="hyt-run", description="Run a HyT policy on a robot.")
+    parser = Parser(prog="hyt-run", description="Run a HyT policy on a robot.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in (drive, bench, inspect, replay, doctor):
         command.add_parser(commands)

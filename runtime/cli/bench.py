@@ -17,7 +17,7 @@ from rich.table import Table
 from hyt.errors import InputError
 from hyt.runtime.actions import Timings
 from hyt.runtime.cli import bench_profile, bench_schedule
-from hyt.runtime.cli.loading import add_loading_options, load_policy
+from hyt.runtime.cli.loading import add_loading_options, instruction_from, load_policy
 from hyt.runtime.cli.output import check_output, describe_bundle, machine, versions, write_json
 from hyt.runtime.cli.realtime_options import add_realtime_options, realtime_from
 from hyt.runtime.cost import Cost, cost_of
@@ -71,9 +71,7 @@ def run(options: argparse.Namespace) -> None:
             bench_profile.run(options)
         return
     with realtime_from(options) as real_time, load_policy(options) as policy, real_time.settled():
-        instruction = options.instruction or next(iter(policy.contract.instructions), None)
-        if instruction is None:
-            raise InputError("bench", expected="an instruction", received="none listed", remedy="give --instruction")
+        instruction = instruction_from(options, policy.contract)
         if options.schedule:
             bench_schedule.run(policy, instruction, options)
             return

@@ -11,6 +11,7 @@ from rich.table import Table
 from hyt.errors import InputError
 from hyt.runtime.backends.core import CoreBackend
 from hyt.runtime.bundle import open_bundle
+from hyt.runtime.cli.loading import instruction_from
 from hyt.runtime.cli.output import describe_bundle, machine, versions, write_json
 from hyt.runtime.observation import random_observation
 from hyt.runtime.policy import Policy
@@ -35,9 +36,7 @@ def run(options: Namespace) -> None:
         device=options.device,
     )
     with Policy(bundle, backend) as policy:
-        instruction = options.instruction or next(iter(policy.contract.instructions), None)
-        if instruction is None:
-            raise InputError("bench", expected="an instruction", received="none listed", remedy="give --instruction")
+        instruction = instruction_from(options, policy.contract)
         policy.reset(instruction=instruction)
         policy.warm_up()
         backend.profile(True)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from hyt.arguments import above_zero, share, whole
 from hyt.errors import HytError, InputError
 from hyt.runtime.cli.arming import confirm_arming
 from hyt.runtime.cli.loading import add_loading_options, load_policy
@@ -60,12 +61,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument(
         "--gate-threshold",
-        type=_probability,
+        type=share,
         metavar="P",
         help="with a gate: think from this probability on, 0 to 1 (default: the policy's own)",
     )
-    parser.add_argument("--episodes", type=_positive, default=1, metavar="N", help="episodes a robot (default 1)")
-    parser.add_argument("--seed", type=_seed, default=FIRST_SEED, help="seed of the first episode; the next counts on")
+    parser.add_argument("--episodes", type=whole(1), default=1, metavar="N", help="episodes a robot (default 1)")
+    parser.add_argument(
+        "--seed",
+        type=whole(0),
+        default=FIRST_SEED,
+        help="of the first episode; the next counts on (default %(default)s)",
+    )
     parser.add_argument("--record", type=Path, metavar="DIR", help="a recording of each episode, for hyt-run replay")
     parser.add_argument("--film", type=Path, metavar="DIR", help="filmstrip and video of each robot's first episode")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all results")
@@ -73,7 +79,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--real-time", action="store_true", help="a simulated arm's own firmware runs by the clock")
     parser.add_argument(
         "--max-first-jump",
-        type=_distance,
+        type=above_zero,
         metavar="D",
         help="units that a first absolute setpoint may lie from where its axis is (default: what its speed allows)",
     )
@@ -83,7 +89,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         default="host",
         help="what a simulated arm's own firmware runs on: this computer, or an emulated Cortex-M3 (default host)",
     )
-    parser.add_argument("--decisions", type=_positive, default=200, help="decisions an episode at most (default 200)")
+    parser.add_argument("--decisions", type=whole(1), default=200, help="decisions an episode at most (default 200)")
     parser.add_argument("--dry-run", action="store_true", help="serial: show every setpoint, arm and move nothing")
     parser.add_argument("--yes", action="store_true", help="serial: arm without asking")
     parser.add_argument(
@@ -199,7 +205,8 @@ def drive(
 ) -> None:
     """All episodes of one robot; what was driven is put into `results`, whatever ends it."""
     instruction = options.instruction if options.mode != "follow" else None
-    instruction = instruction or robot.instruction
+    if instruction is None:
+        instruction = robot.instruction
     if instruction is None:
         raise InputError(
             f"robot {robot.name!r}", expected="an instruction", received="none", remedy="give --instruction"
@@ -215,7 +222,13 @@ def drive(
         stack.callback(
             lambda: results.append(
                 RobotResult(
-                    robot.name, said or instruction, options.mode, episodes, robot.counters(), tally.unfinished()
+                    robot.name,
+                    instruction if said is None else said,
+                    options.mode,
+                    episodes,
+                    robot.counters(),
+                    tally.unfinished(),
+                    robot.judges,
                 )
             )
         )
@@ -235,7 +248,7 @@ def drive(
                     modality=options.mode,
                     seed=options.seed + index,
                     max_decisions=options.decisions,
-                    sub_instruction=(lambda _: said) if said else None,
+                    sub_instruction=None if said is None else (lambda _: said),
                     gate_threshold=options.gate_threshold,
                     listeners=listeners,
                     controls=watching.controls,
@@ -258,31 +271,3 @@ def _film(robot: Robot, options: argparse.Namespace) -> Listener:
     assert isinstance(robot, SimulatedRobot)  # `run` refuses to film others
     options.film.mkdir(exist_ok=True)
     return FilmRecorder(robot, options.film, options.mode)
-
-
-def _seed(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError("must not be negative")
-    return number
-
-
-def _probability(text: str) -> float:
-    number = float(text)
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError("must be from 0 to 1")
-    return number
-
-
-def _distance(text: str) -> float:
-    number = float(text)
-    if not number > 0:
-        raise argparse.ArgumentTypeError("must be above 0")
-    return number
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number

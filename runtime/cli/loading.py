@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from hyt.errors import InputError
 from hyt.runtime.backends.core import KV_TYPES, SPECULATE
+from hyt.runtime.contract import Contract
 from hyt.runtime.manifest import ACTIVATIONS
 from hyt.runtime.policy import BACKENDS, Policy, load
 
@@ -78,3 +80,12 @@ def load_policy(options: argparse.Namespace) -> Policy:
         activations=options.activations,
         without=getattr(options, "without", ()),
     )
+
+
+def instruction_from(options: argparse.Namespace, contract: Contract) -> str:
+    """What `--instruction` says, else the first of the policy's own; raises InputError where it has none."""
+    said: str | None = options.instruction
+    instruction = next(iter(contract.instructions), None) if said is None else said
+    if instruction is None:
+        raise InputError("bench", expected="an instruction", received="none listed", remedy="give --instruction")
+    return instruction

@@ -18,7 +18,8 @@ from hyt.runtime.statistics import Summary, summarise, wilson_interval
 class RobotResult:
     """All episodes of one robot, with the counters of its firmware at the end.
 
-    `unfinished` is the episode that was cut short, which counts neither as solved nor as failed.
+    `unfinished` is the episode that was cut short, which counts neither as solved nor as failed. Of a robot that cannot
+    tell (`judged` False) no episode does.
     """
 
     robot: str
@@ -27,6 +28,7 @@ class RobotResult:
     episodes: Sequence[EpisodeResult]
     counters: Mapping[str, int]
     unfinished: EpisodeResult | None = None
+    judged: bool = True
 
     @property
     def successes(self) -> int:
@@ -40,8 +42,13 @@ class RobotResult:
 
     @property
     def thoughts(self) -> int:
-        """Number of decisions that the policy thought about."""
+        """Number of decisions that the policy thought about before it acted."""
         return sum(episode.thoughts for episode in self._driven())
+
+    @property
+    def finished_thoughts(self) -> int:
+        """Number of thoughts that were finished beside the actions."""
+        return sum(episode.finished_thoughts for episode in self._driven())
 
     def latencies(self) -> dict[str, Summary]:
         """Summary of each phase over all decisions of all episodes."""
@@ -59,11 +66,11 @@ class RobotResult:
             "episodes": [_episode(episode) for episode in self.episodes],
             "unfinished": _episode(self.unfinished) if self.unfinished is not None else None,
             "count": len(self.episodes),
-            "successes": self.successes,
-            "wilson_95": [round(low, 4), round(high, 4)],
+            "successes": self.successes if self.judged else None,
+            "wilson_95": [round(low, 4), round(high, 4)] if self.judged else None,
             "decisions": self.decisions,
             "thoughts": self.thoughts,
-            "finished_thoughts": sum(episode.finished_thoughts for episode in self._driven()),
+            "finished_thoughts": self.finished_thoughts,
             "latency_ms": {phase: summary.as_dict() for phase, summary in self.latencies().items()},
             "firmware": dict(self.counters),
         }
@@ -94,17 +101,30 @@ def results_table(results: Sequence[RobotResult]) -> Table:
     # How often it thought and what that costs on average are the question of a gate alone.
     gated = any(result.modality == "gate" for result in results)
     thinking = ("thought", "mean\nms") if gated else ()
-    for name in ("solved", "95%\nWilson", "decisions", *thinking, "p50\nms", "p99\nms", "late", "ticks", "bad\nframes"):
+    beside = ("thoughts",) if any(result.finished_thoughts for result in results) else ()
+    for name in (
+        "solved",
+        "95%\nWilson",
+        "decisions",
+        *thinking,
+        *beside,
+        "p50\nms",
+        "p99\nms",
+        "late",
+        "ticks",
+        "bad\nframes",
+    ):
         table.add_column(name, justify="right")
     for result in results:
         low, high = wilson_interval(result.successes, len(result.episodes))
         answer = result.latencies()["policy"]
         table.add_row(
             Text(result.robot.rpartition("/")[2]),
-            f"{result.successes}/{len(result.episodes)}",
-            f"{100 * low:.0f}-{100 * high:.0f}%",
+            f"{result.successes}/{len(result.episodes)}" if result.judged else "-",
+            f"{100 * low:.0f}-{100 * high:.0f}%" if result.judged else "-",
             str(result.decisions),
             *((f"{result.thoughts / result.decisions:.0%}", f"{answer.mean_ms:.1f}") if gated else ()),
+            *((str(result.finished_thoughts),) if beside else ()),
             f"{answer.p50_ms:.1f}",
             f"{answer.p99_ms:.1f}",
             str(sum(episode.late_chunks for episode in result.episodes)),

@@ -6,6 +6,7 @@ import argparse
 import math
 from dataclasses import replace
 
+from hyt.arguments import above_zero, not_negative, whole
 from hyt.errors import InputError
 from hyt.runtime.schedule import Limits, Schedule, Thinking
 
@@ -15,32 +16,32 @@ def add_schedule_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("time", "when chunks start and what is thought beside them")
     group.add_argument(
         "--period",
-        type=_above_zero,
+        type=above_zero,
         metavar="SECONDS",
         help="from one chunk to the next, a whole number of its steps (default: the whole chunk)",
     )
     group.add_argument(
         "--blend",
-        type=_whole,
+        type=whole(0),
         default=0,
         metavar="STEPS",
         help="steps over which a chunk takes over from the rest of the one before (default 0: at once)",
     )
     group.add_argument(
-        "--thought-tokens", type=_count, metavar="N", help="most tokens of a thought (default: the policy's own)"
+        "--thought-tokens", type=whole(1), metavar="N", help="most tokens of a thought (default: the policy's own)"
     )
     group.add_argument(
-        "--thought-seconds", type=_above_zero, default=math.inf, metavar="S", help="most seconds of computing for one"
+        "--thought-seconds", type=above_zero, default=math.inf, metavar="S", help="most seconds of computing for one"
     )
     group.add_argument(
-        "--thoughts-per-minute", type=_above_zero, default=math.inf, metavar="R", help="most thoughts, over time"
+        "--thoughts-per-minute", type=above_zero, default=math.inf, metavar="R", help="most thoughts, over time"
     )
-    group.add_argument("--thought-burst", type=_count, default=1, metavar="N", help="and at once (default 1)")
+    group.add_argument("--thought-burst", type=whole(1), default=1, metavar="N", help="and at once (default 1)")
     group.add_argument(
-        "--tokens-per-second", type=_above_zero, default=math.inf, metavar="R", help="most tokens, over time"
+        "--tokens-per-second", type=above_zero, default=math.inf, metavar="R", help="most tokens, over time"
     )
     group.add_argument(
-        "--thought-cooldown", type=_not_negative, default=0.0, metavar="S", help="least seconds between two thoughts"
+        "--thought-cooldown", type=not_negative, default=0.0, metavar="S", help="least seconds between two thoughts"
     )
     group.add_argument(
         "--condition-on",
@@ -49,7 +50,7 @@ def add_schedule_options(parser: argparse.ArgumentParser) -> None:
         help="thought: act behind the thought that was finished last, read again with each frame (default none)",
     )
     group.add_argument(
-        "--hold", type=_count, default=10, metavar="N", help="decisions for which a thought is held (default 10)"
+        "--hold", type=whole(1), default=10, metavar="N", help="decisions for which a thought is held (default 10)"
     )
 
 
@@ -86,31 +87,3 @@ def thinking_from(text: str | None, threshold: float | None = None) -> Thinking:
             received=repr(text),
         )
     return Thinking()
-
-
-def _above_zero(text: str) -> float:
-    number = float(text)
-    if not number > 0:
-        raise argparse.ArgumentTypeError("must be above 0")
-    return number
-
-
-def _not_negative(text: str) -> float:
-    number = float(text)
-    if not number >= 0:
-        raise argparse.ArgumentTypeError("must not be negative")
-    return number
-
-
-def _whole(text: str) -> int:
-    number = int(text)
-    if number < 0:
-        raise argparse.ArgumentTypeError("must not be negative")
-    return number
-
-
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return number

@@ -65,7 +65,7 @@ class Watching:
             if self._live:
                 stack.enter_context(TerminalView(self._console, self._state, self.controls, line))
             else:
-                listeners.append(PlainLines(self._console, robot=robot.name, modality=modality, episodes=episodes))
+                listeners.append(PlainLines(self._console, robot, modality=modality, episodes=episodes))
             yield listeners
 
     def _say(self, line: str) -> None:

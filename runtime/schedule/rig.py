@@ -40,7 +40,7 @@ class Rig:
     name = "rig"
     instruction = None
     stepped = False
-    done = success = False
+    done = success = judges = False
 
     def __init__(
         self,

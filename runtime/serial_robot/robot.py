@@ -106,6 +106,11 @@ class SerialRobot:
         return False
 
     @property
+    def judges(self) -> bool:
+        """False: nothing of it tells."""
+        return False
+
+    @property
     def success(self) -> bool:
         """False: it cannot tell."""
         return False

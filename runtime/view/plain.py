@@ -5,14 +5,15 @@ from __future__ import annotations
 from rich.console import Console
 
 from hyt.runtime.listener import EpisodeResult, Listener
+from hyt.runtime.robot import Robot
 
 
 class PlainLines(Listener):
     """Prints how each of a robot's episodes went."""
 
-    def __init__(self, console: Console, *, robot: str, modality: str, episodes: int) -> None:
+    def __init__(self, console: Console, robot: Robot, *, modality: str, episodes: int) -> None:
         self._console = console
-        self._title = f"{robot} - {modality}"
+        self._title, self._judges = f"{robot.name} - {modality}", robot.judges
         self._episodes = episodes
         self._ended = self._solved = 0
 
@@ -20,10 +21,14 @@ class PlainLines(Listener):
         """Print the episode's line."""
         self._ended += 1
         self._solved += result.success
+        line = f"{self._title}: episode {self._ended}/{self._episodes}"
+        if self._judges:
+            how = "solved" if result.success else "not solved"
+            line += f" seed {result.seed} {how} in {result.decisions} decisions, {self._solved}/{self._ended} solved"
+        else:
+            line += f" ended after {result.decisions} decisions"
         self._console.print(
-            f"{self._title}: episode {self._ended}/{self._episodes} seed {result.seed} "
-            f"{'solved' if result.success else 'not solved'} in {result.decisions} decisions, "
-            f"{self._solved}/{self._ended} solved",
+            line,
             markup=False,
             highlight=False,
             soft_wrap=True,

@@ -139,7 +139,9 @@ def test_wrong_usage_is_exit_code_2(arguments: list[str], capfd: pytest.CaptureF
     with pytest.raises(SystemExit) as stop:
         main(arguments)
     assert stop.value.code == 2
-    assert "usage: hyt-export" in capfd.readouterr().err
+    line = capfd.readouterr().err
+    assert line.startswith("hyt-export: ")
+    assert line.count("\n") == 1
 
 
 def test_a_full_disk_is_one_line(

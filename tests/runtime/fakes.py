@@ -146,6 +146,7 @@ class FakeRobot:
         return len(self.chunks) == self.decisions
 
     success = done
+    judges = True
 
     def tick(self) -> int:
         return self.ticks

@@ -183,7 +183,17 @@ def test_a_negative_seed_is_a_usage_error(capsys: Captured) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["drive", "x.hyt", "--robot", "sim:metaworld/drawer-open-v3", "--seed", "-1"])
     assert stopped.value.code == 2
-    assert "argument --seed: must not be negative" in capsys.readouterr().err
+    assert capsys.readouterr().err == (
+        "hyt-run drive: argument --seed: expected a whole number of at least 0, received '-1' "
+        "(hyt-run drive --help tells what there is)\n"
+    )
+
+
+@pytest.mark.parametrize("options", [[], ["--profile"], ["--schedule"]])
+def test_an_empty_instruction_is_not_taken_for_none(options: list[str], tiny_bundle: Path, capsys: Captured) -> None:
+    code, line = failed(capsys, "bench", str(tiny_bundle), "--instruction", "", *options)
+    assert code == 5
+    assert line.startswith("hyt-run: instruction; expected ")
 
 
 def test_a_report_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) -> None:

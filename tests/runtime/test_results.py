@@ -46,3 +46,20 @@ def test_a_gated_drive_tells_how_often_it_thought_and_its_mean_latency() -> None
     console.print(results_table([result]))
     row = next(line for line in console.export_text().splitlines() if "door-open-v3" in line)
     assert row.split() == ["door-open-v3", "1/2", "9-91%", "5", "40%", "30.0", "30.0", "49.6", "1", "125", "0"]
+
+
+def test_thoughts_beside_the_actions_have_a_column_of_their_own() -> None:
+    episodes = [replace(episode, finished_thoughts=count) for episode, count in zip(EPISODES, (2, 1), strict=True)]
+    console = Console(file=io.StringIO(), width=80, record=True)
+    console.print(results_table([replace(RESULT, episodes=episodes)]))
+    row = next(line for line in console.export_text().splitlines() if "door-open-v3" in line)
+    assert row.split() == ["door-open-v3", "1/2", "9-91%", "5", "3", "30.0", "49.6", "1", "125", "0"]
+
+
+def test_a_robot_that_cannot_tell_has_neither_solved_nor_failed() -> None:
+    result = replace(RESULT, judged=False)
+    assert (result.as_dict()["successes"], result.as_dict()["wilson_95"]) == (None, None)
+    console = Console(file=io.StringIO(), width=80, record=True)
+    console.print(results_table([result]))
+    row = next(line for line in console.export_text().splitlines() if "door-open-v3" in line)
+    assert row.split() == ["door-open-v3", "-", "-", "5", "30.0", "49.6", "1", "125", "0"]

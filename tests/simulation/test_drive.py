@@ -84,6 +84,14 @@ def test_a_following_drive_takes_the_users_words(bundle: Path, tmp_path: Path) -
     assert (robot["modality"], robot["instruction"]) == ("follow", "MOVE left")
 
 
+@pytest.mark.parametrize("mode", ["act", "follow"])
+def test_empty_words_are_refused_and_not_taken_for_none(
+    mode: str, bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["drive", str(bundle), "--robot", ROBOT, "--instruction", "", "--mode", mode, "--no-view"]) == 5
+    assert "instruction; expected" in capsys.readouterr().err
+
+
 def test_a_gated_drive_reports_its_threshold_and_how_often_it_thought(gated: Path, tmp_path: Path) -> None:
     path = tmp_path / "gate.json"
     command = ["drive", str(gated), "--robot", ROBOT, "--mode", "gate", "--seed", "900000", "--threads", "1"]

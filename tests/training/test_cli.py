@@ -44,3 +44,8 @@ def test_a_count_below_one_is_a_usage_error(capsys: pytest.CaptureFixture[str]) 
     with pytest.raises(SystemExit) as stopped:
         main(["collect", "x", "--episodes", "0"])
     assert stopped.value.code == 2
+
+
+def test_what_the_operating_system_refuses_is_one_line_and_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["collect", "/proc/none", "--tasks", "drawer-open-v3", "--episodes", "1", "--workers", "1"]) == 1
+    assert capsys.readouterr().err == "hyt-train: /proc/none: No such file or directory\n"

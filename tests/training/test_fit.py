@@ -115,3 +115,12 @@ def test_the_model_starts_the_same_for_the_same_seed() -> None:
     first, second, other = (build_model(config, vocabulary, seed).state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(first[key], second[key]) for key in first)
     assert not all(torch.equal(first[key], other[key]) for key in first)
+
+
+def test_a_folder_of_other_things_is_not_written_into(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("mine")
+    arguments = ["--size", "tiny", "--steps", "1", "--batch", "1", "--threads", "1"]
+    assert main(["fit", str(data), "-o", str(tmp_path), *arguments]) == 7
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    (tmp_path / "empty").mkdir()
+    assert main(["fit", str(data), "-o", str(tmp_path / "empty"), *arguments]) == 0

@@ -13,8 +13,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hyt.arguments import whole
 from hyt.errors import InputError
-from hyt.training.cli.common import needs, positive, report
+from hyt.training.cli.common import needs, report
 
 if TYPE_CHECKING:
     from hyt.training.adapt import Meaning
@@ -30,17 +31,17 @@ def add(commands: Commands) -> None:
     parser.add_argument("--name", required=True, help="name of the policy")
     parser.add_argument("--action", action="append", required=True, metavar="NAME:UNIT:SEMANTICS:FRAME[:RELATIVE_TO]")
     parser.add_argument("--state", action="append", default=[], metavar="NAME:UNIT", help="none: it is not shown")
-    parser.add_argument("--chunk-steps", type=positive, default=1, help="actions in a chunk (default: %(default)s)")
-    parser.add_argument("--bins", type=positive, default=256, help="of each action dimension (default: %(default)s)")
-    parser.add_argument("--state-bins", type=positive, default=256, help="(default: %(default)s)")
+    parser.add_argument("--chunk-steps", type=whole(1), default=1, help="actions in a chunk (default: %(default)s)")
+    parser.add_argument("--bins", type=whole(1), default=256, help="of each action dimension (default: %(default)s)")
+    parser.add_argument("--state-bins", type=whole(1), default=256, help="(default: %(default)s)")
     parser.add_argument(
         "--action-tokens",
         choices=("append", "reuse"),
         default="append",
         help="new rows, or rarely used ids that are there (default: %(default)s)",
     )
-    parser.add_argument("--max-text", type=positive, default=64, help="tokens (default: %(default)s)")
-    parser.add_argument("--max-thought", type=positive, default=128, help="tokens (default: %(default)s)")
+    parser.add_argument("--max-text", type=whole(1), default=64, help="tokens (default: %(default)s)")
+    parser.add_argument("--max-thought", type=whole(1), default=128, help="tokens (default: %(default)s)")
     parser.set_defaults(run=run)
 
 

@@ -10,8 +10,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hyt.arguments import share, whole
 from hyt.errors import InputError
-from hyt.training.cli.common import needs, positive, report
+from hyt.training.cli.common import needs, report
 
 if TYPE_CHECKING:
     from hyt.training.cli.common import Commands
@@ -24,23 +25,15 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser("collect", help="collect demonstrations of the experts, or corrections of a policy")
     parser.add_argument("directory", type=Path, metavar="DIR", help="the dataset; episodes that are there are kept")
     parser.add_argument("--tasks", default="", help="comma-separated; default: all")
-    parser.add_argument("--episodes", type=positive, default=350, help="seeds per task (default: %(default)s)")
+    parser.add_argument("--episodes", type=whole(1), default=350, help="seeds per task (default: %(default)s)")
     parser.add_argument(
-        "--thoughts", type=part, default=1.0, metavar="PART", help="part of the episodes with thoughts (default: all)"
+        "--thoughts", type=share, default=1.0, metavar="PART", help="part of the episodes with thoughts (default: all)"
     )
     parser.add_argument("--policy", type=Path, metavar="BUNDLE", help="who acts in place of the expert, who labels")
     parser.add_argument("--modes", default="act", help="of the policy, in turns: act, think (default: %(default)s)")
     parser.add_argument("--first-seed", type=int, help="of a policy's episodes (default: the first there is)")
-    parser.add_argument("--workers", type=positive, default=2, help="processes (default: %(default)s)")
+    parser.add_argument("--workers", type=whole(1), default=2, help="processes (default: %(default)s)")
     parser.set_defaults(run=run)
-
-
-def part(text: str) -> float:
-    """An argument type: a number from 0 to 1."""
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, received {text}")
-    return value
 
 
 def run(options: argparse.Namespace) -> None:

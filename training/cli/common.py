@@ -1,4 +1,4 @@
-"""What the subcommands of `hyt-train` share: number arguments, progress lines, missing extras."""
+"""What the subcommands of `hyt-train` share: progress lines, missing extras."""
 
 from __future__ import annotations
 
@@ -13,14 +13,6 @@ T = TypeVar("T")
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
-
-
-def positive(text: str) -> int:
-    """An argument type: a whole number of at least one."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a positive number, received {text}")
-    return value
 
 
 def report(values: dict[str, Any]) -> None:

@@ -10,7 +10,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hyt.training.cli.common import needs, positive, report
+from hyt.arguments import whole
+from hyt.training.cli.common import needs, report
 
 if TYPE_CHECKING:
     from hyt.training.cli.common import Commands
@@ -24,11 +25,11 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("data", type=Path, metavar="DATA", help="a LeRobotDataset of what the policy may see")
     parser.add_argument("--quantization", default="q4_0", help="as which the policy will run (default: %(default)s)")
-    parser.add_argument("--decisions", type=positive, default=20000, help="at most, of the data (default: %(default)s)")
-    parser.add_argument("--units", type=positive, default=64, help="hidden units (default: %(default)s)")
-    parser.add_argument("--steps", type=positive, default=3000, help="of fitting (default: %(default)s)")
+    parser.add_argument("--decisions", type=whole(1), default=20000, help="at most, of the data (default: %(default)s)")
+    parser.add_argument("--units", type=whole(1), default=64, help="hidden units (default: %(default)s)")
+    parser.add_argument("--steps", type=whole(1), default=3000, help="of fitting (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and batches (default: %(default)s)")
-    parser.add_argument("--threads", type=positive, default=1, help="(default: %(default)s)")
+    parser.add_argument("--threads", type=whole(1), default=1, help="(default: %(default)s)")
     parser.set_defaults(run=run)
 
 

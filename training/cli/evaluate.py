@@ -13,8 +13,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hyt.arguments import whole
 from hyt.errors import InputError
-from hyt.training.cli.common import needs, positive, report
+from hyt.training.cli.common import needs, report
 
 if TYPE_CHECKING:
     from hyt.training.cli.common import Commands
@@ -36,10 +37,10 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("--modes", help="comma-separated (default: act,think,follow; with --protocol act)")
     parser.add_argument("--tasks", default="", help="comma-separated; default: those the first was trained on")
-    parser.add_argument("--episodes", type=positive, help="episodes a task (default: all seeds of the range)")
+    parser.add_argument("--episodes", type=whole(1), help="episodes a task (default: all seeds of the range)")
     parser.add_argument("--seeds", help=f"{', '.join(RANGES)}, or a first seed (default: held-out)")
     parser.add_argument("--protocol", help="lerobot-mt50: fixed tasks and seeds, a score over groups of tasks")
-    parser.add_argument("--workers", type=positive, default=2, help="processes (default: %(default)s); 1 for latencies")
+    parser.add_argument("--workers", type=whole(1), default=2, help="processes (default: %(default)s); 1 for latencies")
     parser.add_argument(
         "--quantization", default="f32", help="of checkpoints, comma-separated: each gives one policy (default: f32)"
     )

@@ -13,7 +13,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hyt.training.cli.common import needs, one_of, positive, report
+from hyt.arguments import whole
+from hyt.training.cli.common import needs, one_of, report
 
 if TYPE_CHECKING:
     from hyt.training.cli.common import Commands
@@ -34,7 +35,7 @@ def add(commands: Commands) -> None:
         help="how actions are said: tokens, or numbers regressed in one pass (default: tokens, or as in --init)",
     )
     parser.add_argument(
-        "--chunk-steps", type=positive, metavar="N", help="steps of a chunk (default: 1, or as in --init)"
+        "--chunk-steps", type=whole(1), metavar="N", help="steps of a chunk (default: 1, or as in --init)"
     )
     method = parser.add_mutually_exclusive_group()
     method.add_argument("--method", default="hyt", help="hyt, vla or ecot: names for --weights (default: %(default)s)")
@@ -50,18 +51,18 @@ def add(commands: Commands) -> None:
         help="how often follow is given a thought, its sub-instruction, its motion (default: 0.3,0.5,0.2)",
     )
     budget = parser.add_mutually_exclusive_group()
-    budget.add_argument("--steps", type=positive, default=3500, help="optimiser steps (default: %(default)s)")
-    budget.add_argument("--positions", type=positive, default=0, help="processed token positions in place of steps")
+    budget.add_argument("--steps", type=whole(1), default=3500, help="optimiser steps (default: %(default)s)")
+    budget.add_argument("--positions", type=whole(1), default=0, help="processed token positions in place of steps")
     parser.add_argument("--lora", type=int, default=0, metavar="RANK", help="train low-rank adapters (default: all)")
-    parser.add_argument("--batch", type=positive, default=32, help="data points a step (default: %(default)s)")
+    parser.add_argument("--batch", type=whole(1), default=32, help="data points a step (default: %(default)s)")
     parser.add_argument("--learning-rate", type=float, default=1e-3, help="highest (default: %(default)s)")
     parser.add_argument("--warm-up", type=float, default=0.05, help="part of the budget (default: %(default)s)")
     parser.add_argument("--decay", type=float, default=0.4, help="part of the budget (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and sampling (default: %(default)s)")
-    parser.add_argument("--threads", type=positive, default=2, help="of PyTorch (default: %(default)s)")
+    parser.add_argument("--threads", type=whole(1), default=2, help="of PyTorch (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=0, help="processes that read ahead (default: %(default)s)")
     parser.add_argument("--memory", type=float, default=4.0, help="GiB of images held (default: %(default)s)")
-    parser.add_argument("--save-every", type=positive, default=500, help="steps (default: %(default)s)")
+    parser.add_argument("--save-every", type=whole(1), default=500, help="steps (default: %(default)s)")
     parser.set_defaults(run=run)
 
 

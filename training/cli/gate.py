@@ -10,7 +10,8 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hyt.training.cli.common import needs, positive, report
+from hyt.arguments import share, whole
+from hyt.training.cli.common import needs, report
 
 if TYPE_CHECKING:
     from hyt.training.cli.common import Commands
@@ -24,12 +25,12 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument("data", type=Path, metavar="DATA", help="a LeRobotDataset of what experts did")
     parser.add_argument("--quantization", default="q4_0", help="as which the policy will run (default: %(default)s)")
-    parser.add_argument("--decisions", type=positive, default=6000, help="at most, of the data (default: %(default)s)")
-    parser.add_argument("--margin", type=_share, default=0.05, help="least gain of a thought (default: %(default)s)")
-    parser.add_argument("--keep", type=_share, default=0.95, help="of the best gain, by the threshold (default 0.95)")
-    parser.add_argument("--units", type=positive, default=32, help="hidden units (default: %(default)s)")
+    parser.add_argument("--decisions", type=whole(1), default=6000, help="at most, of the data (default: %(default)s)")
+    parser.add_argument("--margin", type=share, default=0.05, help="least gain of a thought (default: %(default)s)")
+    parser.add_argument("--keep", type=share, default=0.95, help="of the best gain, by the threshold (default 0.95)")
+    parser.add_argument("--units", type=whole(1), default=32, help="hidden units (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the weights (default: %(default)s)")
-    parser.add_argument("--threads", type=positive, default=1, help="(default: %(default)s)")
+    parser.add_argument("--threads", type=whole(1), default=1, help="(default: %(default)s)")
     parser.set_defaults(run=run)
 
 
@@ -62,10 +63,3 @@ def run(options: argparse.Namespace) -> None:
     told = Gate(units=gate.units, threshold=gate.threshold)
     write_head(options.checkpoint, "gate", told, gate.tensors, described)
     report(json.loads((options.checkpoint / "gate.json").read_text(encoding="utf-8")))
-
-
-def _share(text: str) -> float:
-    value = float(text)
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"expected 0 to 1, received {text}")
-    return value

@@ -10,8 +10,9 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hyt.arguments import whole
 from hyt.errors import InputError
-from hyt.training.cli.common import needs, one_of, positive, report
+from hyt.training.cli.common import needs, one_of, report
 
 if TYPE_CHECKING:
     from hyt.training.cli.common import Commands
@@ -23,14 +24,14 @@ def add(commands: Commands) -> None:
     parser.add_argument("data", type=Path, metavar="DATA", help="a dataset of the simulated arm, by hyt-train collect")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="OUT", help="fits and logs")
     parser.add_argument("--episodes", type=sizes, default="25,250", help="data sizes, episodes a task (%(default)s)")
-    parser.add_argument("--positions", type=positive, default=2_500_000, help="token positions a fit (%(default)s)")
+    parser.add_argument("--positions", type=whole(1), default=2_500_000, help="token positions a fit (%(default)s)")
     parser.add_argument("--size", default="tiny", help="of the network: small or tiny (default: %(default)s)")
     parser.add_argument("--tasks", default="", help="comma-separated; default: all in the data")
-    parser.add_argument("--eval-episodes", type=positive, default=25, help="seeds a task and mode (%(default)s)")
-    parser.add_argument("--batch", type=positive, default=32, help="data points a step (default: %(default)s)")
+    parser.add_argument("--eval-episodes", type=whole(1), default=25, help="seeds a task and mode (%(default)s)")
+    parser.add_argument("--batch", type=whole(1), default=32, help="data points a step (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and sampling (default: %(default)s)")
-    parser.add_argument("--threads", type=positive, default=2, help="of PyTorch (default: %(default)s)")
-    parser.add_argument("--workers", type=positive, default=2, help="processes of evaluation (default: %(default)s)")
+    parser.add_argument("--threads", type=whole(1), default=2, help="of PyTorch (default: %(default)s)")
+    parser.add_argument("--workers", type=whole(1), default=2, help="processes of evaluation (default: %(default)s)")
     parser.add_argument("--memory", type=float, default=2.0, help="GiB of images a fit holds (default: %(default)s)")
     parser.add_argument("--report", type=Path, metavar="DIR", help="where study.md and its plots go (default: OUT)")
     parser.set_defaults(run=run)
@@ -38,7 +39,7 @@ def add(commands: Commands) -> None:
 
 def sizes(text: str) -> tuple[int, ...]:
     """An argument type: positive numbers separated by commas."""
-    return tuple(sorted({positive(part) for part in text.split(",")}))
+    return tuple(sorted({whole(1)(part) for part in text.split(",")}))
 
 
 def run(options: argparse.Namespace) -> None:

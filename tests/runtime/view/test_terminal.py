@@ -88,8 +88,9 @@ def test_a_continuous_action_is_shown_without_a_share_of_certainty() -> None:
 def test_without_a_terminal_an_episode_is_one_plain_line(tmp_path: Path) -> None:
     output = io.StringIO()
     policy, _ = fake_policy(tmp_path)
-    lines: Listener = PlainLines(Console(file=output, width=40), robot="fake", modality="think", episodes=3)
-    run_episode(policy, FakeRobot(decisions=2), instruction="open the drawer", seed=4, listeners=[lines])
+    robot = FakeRobot(decisions=2)
+    lines: Listener = PlainLines(Console(file=output, width=40), robot, modality="think", episodes=3)
+    run_episode(policy, robot, instruction="open the drawer", seed=4, listeners=[lines])
     assert output.getvalue() == "fake - think: episode 1/3 seed 4 solved in 2 decisions, 1/1 solved\n"
 
 
