@@ -3,8 +3,8 @@
 PORT is a path, by-id:TEXT, tcp://HOST:PORT or virtual: (see device.py). All but `stop` open a session of their own: a
 firmware that is armed stops. None of them ever arms.
 
-Exit codes: 0 done, 1 the operating system refused, 2 usage, 5 a wrong argument, 6 port or firmware, 130 interrupted
-(for `monitor` an interrupt is the ordinary end: 0).
+Exit codes: 0 done, 1 the operating system refused, 2 usage, 5 a wrong argument, 6 port or firmware, 130 interrupted,
+143 ended by SIGTERM (for `monitor` both are the ordinary end: 0).
 """
 
 from __future__ import annotations
@@ -18,15 +18,13 @@ from hyt.arguments import Parser
 from hyt.errors import HytError
 from hyt.firmware_bridge.commands import ALL
 
-INTERRUPTED = 130
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command; returns its exit code."""
     parser = Parser(
         prog="python -m hyt.firmware_bridge",
-        description="The serial link from the command line. Exit codes: 0 done, 2 usage, 5 argument, 6 port or "
-        "firmware, 130 interrupted.",
+        description="The serial link from the command line. Exit codes: 0 done, 1 the operating system refused, "
+        "2 usage, 5 argument, 6 port or firmware, 130 interrupted, 143 ended by SIGTERM; monitor ends by both with 0.",
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for command in ALL:
@@ -42,14 +40,15 @@ def main(arguments: list[str] | None = None) -> int:
     except HytError as error:
         print(error, file=sys.stderr)
         return error.exit_code
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+    except KeyboardInterrupt as ended:
+        number = signal.Signals(ended.args[0]) if ended.args else signal.SIGINT
+        print("interrupted" if number is signal.SIGINT else f"ended by {number.name}", file=sys.stderr)
+        return 128 + number
     return 0
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    raise KeyboardInterrupt(number)
 
 
 if __name__ == "__main__":

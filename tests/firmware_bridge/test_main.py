@@ -84,6 +84,18 @@ def test_an_interrupt_is_the_ordinary_end_of_the_monitor(start: Start, number: i
             assert process.wait(timeout=10) == 0
 
 
+@pytest.mark.parametrize(("number", "said"), [(signal.SIGINT, "interrupted\n"), (signal.SIGTERM, "ended by SIGTERM\n")])
+def test_what_ends_a_command_early_is_said_and_is_its_exit_code(start: Start, number: int, said: str) -> None:
+    with start(lockstep=False, stall_limit_ticks=4000) as firmware:
+        command = [sys.executable, "-u", "-m", "hyt.firmware_bridge", "ping", firmware.port, "--count", "100000"]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            process.send_signal(number)
+            _, error = process.communicate(timeout=10)
+            assert (process.returncode, error) == (128 + number, said)
+
+
 @pytest.mark.parametrize("command", ["bench", "ping", "monitor", "stop"])
 def test_a_missing_port_ends_with_6_and_one_line(command: str, capsys: Captured) -> None:
     assert main([command, "/dev/nothing"]) == 6
