@@ -1,5 +1,5 @@
 # Everything a person or CI does with this repository; each target sets up what it needs on a bare Debian or Ubuntu.
-#   make run        let the experts demonstrate for a minute, export the shipped policy to INT4 calibrated on that, and
+#   make run        let the experts demonstrate for a few minutes, export the shipped policy to INT4 calibrated on that, and
 #                   drive the simulated arm with it, through the firmware
 #   make test       all tests but the slow ones;  make test-slow: the slow ones;  make lint: formatters, linters, types
 #   make evaluate   held-out episodes, 100 a task: act, think and follow with INT4; INT4 against f32 on 167 more a task

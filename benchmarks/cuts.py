@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
 from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from command import exit_code
 from rich.console import Console
 from rich.table import Table
 
@@ -89,7 +91,7 @@ def cuts_table(report: dict[str, Any], threads: int) -> Table:
     cuts = report["cuts"]
     phases = list(next(iter(cuts.values())))
     told = f"{report['bundle']['name']} ({report['bundle']['quantization']})"
-    table = Table(title=f"{told}, {threads} threads: times as long without", title_justify="left")
+    table = Table(title=f"{told}, {threads} thread{'s' * (threads > 1)}: times as long without", title_justify="left")
     table.add_column("left out")
     for phase in phases:
         table.add_column(phase, justify="right")
@@ -129,4 +131,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

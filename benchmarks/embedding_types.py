@@ -13,11 +13,13 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from command import exit_code
 from make_random_checkpoint import ACTION_BINS, SHAPES, write_checkpoint
 
 import hyt
@@ -82,4 +84,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

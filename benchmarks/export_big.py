@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from command import exit_code
 
 import hyt
 from hyt.dataset import CameraInfo, DatasetWriter, Episode, Layout, VectorInfo, encode_png
@@ -200,4 +201,4 @@ def print_table(report: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

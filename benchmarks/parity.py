@@ -22,6 +22,7 @@ import gguf
 import numpy as np
 import numpy.typing as npt
 import torch
+from command import exit_code
 from transformers import PaliGemmaForConditionalGeneration
 
 import hyt
@@ -236,4 +237,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

@@ -23,6 +23,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from command import exit_code
+
 import hyt
 from hyt.export.calibration import read_calibration
 from hyt.export.draft import Draft, count_types, open_draft
@@ -224,4 +226,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from command import exit_code
 from rich.console import Console
 from rich.table import Table
 
@@ -174,11 +175,11 @@ def main() -> None:
         return
     console, reports = Console(highlight=False, width=120, soft_wrap=True), []
     for path in options.bundles:
-        loads = {}
+        described, loads = describe_bundle(open_bundle(path)), {}
         for kind in ("copied", "mapped"):
             runs = [in_process(path, options.threads, kind == "mapped") for _ in range(options.repeat)]
             loads[kind] = fastest(runs)
-        reports.append({"bundle": describe_bundle(open_bundle(path)), "loads": loads})
+        reports.append({"bundle": described, "loads": loads})
         console.print(start_table(reports[-1]))
     report = {"command": "start", "threads": options.threads, "policies": reports, "versions": versions()}
     report["machine"] = machine()
@@ -188,4 +189,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

@@ -20,6 +20,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
+from command import exit_code
 from rich.console import Console
 from rich.table import Table
 
@@ -108,4 +109,4 @@ def report(acts: dict[str, list[list[float]]], late: dict[str, int], path: Path 
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

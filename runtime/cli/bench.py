@@ -29,11 +29,15 @@ from hyt.runtime.statistics import Summary, summarise
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
-    parser = commands.add_parser("bench", help="measure a policy's answers on this machine")
-    parser.add_argument("bundle", metavar="NAME.hyt")
+    parser = commands.add_parser(
+        "bench",
+        help="measure a policy's answers on this machine",
+        description="Measure a policy's answers on this machine: tables, and all numbers in a last line of JSON.",
+    )
+    parser.add_argument("bundle", metavar="NAME.hyt", help="the policy")
     parser.add_argument("--repeat", type=int, default=20, metavar="N", help="answers of each kind (default 20)")
     parser.add_argument("--instruction", help="default: the first that the bundle lists")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers; one that is there is replaced")
     parser.add_argument("--profile", action="store_true", help="show the time of each operator in place of answers'")
     parser.add_argument(
         "--without",
@@ -168,8 +172,9 @@ def bench_table(phases: Mapping[str, Summary], report: Mapping[str, Any]) -> Tab
     """One row a phase; below it memory and the measured ceiling."""
     ceiling, cost = report["ceiling"], report["cost"]
     thoughts = f"thoughts {1e3 / phases['thought token'].p50_ms:.0f} tokens/s; " if "thought token" in phases else ""
+    threads = f"{ceiling['threads']} thread{'s' * (ceiling['threads'] > 1)}"
     table = Table(
-        title=f"{report['bundle']['name']} ({report['bundle']['quantization']}), {ceiling['threads']} threads, "
+        title=f"{report['bundle']['name']} ({report['bundle']['quantization']}), {threads}, "
         f"{report['repeat']} answers of each kind, on {report['backend']['backend']}",
         title_justify="left",
         caption=f"weights {cost['weight_bytes'] / 2**20:.1f} MiB, "

@@ -63,8 +63,12 @@ def run(options: Namespace) -> None:
         write_json(options.json, report)
 
 
+SAID = {"action token": "action tokens, one a pass", "action tokens": "action tokens, guesses with them"}
+"""What phases are called here. A repetition is an act, and of a policy with thoughts a think, which acts too."""
+
+
 def by_phase(profiled: dict[str, float], answers: int) -> dict[str, dict[str, float]]:
-    """Seconds an answer of each operator, the longest first, by phase."""
+    """Seconds a repetition of each operator, the longest first, by phase."""
     phases: dict[str, dict[str, float]] = {}
     for name, seconds in sorted(profiled.items(), key=lambda item: -item[1]):
         phase, _, operator = name.partition(": ")
@@ -75,7 +79,7 @@ def by_phase(profiled: dict[str, float], answers: int) -> dict[str, dict[str, fl
 def profile_table(phase: str, operators: dict[str, float]) -> Table:
     """One row an operator."""
     total = sum(operators.values())
-    table = Table(title=f"{phase}: {total * 1e3:.3f} ms an answer", title_justify="left")
+    table = Table(title=f"{SAID.get(phase, phase)}: {total * 1e3:.3f} ms a repetition", title_justify="left")
     table.add_column("operator")
     for column in ("ms", "share"):
         table.add_column(column, justify="right")

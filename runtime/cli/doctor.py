@@ -31,11 +31,11 @@ STYLES = {"good": "green", "advice": "yellow", "wrong": "bold red"}
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
     parser = commands.add_parser("doctor", help="check computer, port, robot and bundle; exit code 1 if one is wrong")
-    parser.add_argument("bundle", nargs="?", type=Path, metavar="NAME.hyt")
+    parser.add_argument("bundle", nargs="?", type=Path, metavar="NAME.hyt", help="a policy to check too")
     parser.add_argument("--port", help="a serial port, by-id:TEXT or tcp://HOST:PORT; default: that of --robot")
     parser.add_argument("--baudrate", type=int, default=None, help="default: that of --robot, or 115200")
-    parser.add_argument("--robot", type=Path, metavar="robot.toml")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all findings")
+    parser.add_argument("--robot", type=Path, metavar="robot.toml", help="its description, cameras and firmware too")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all findings; one that is there is replaced")
     add_signature_option(parser)
     parser.set_defaults(run=run)
 

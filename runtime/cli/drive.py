@@ -41,7 +41,7 @@ FIRST_SEED = 2_000_000
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
     parser = commands.add_parser("drive", help="drive a robot with a policy and report its success")
-    parser.add_argument("bundle", metavar="NAME.hyt")
+    parser.add_argument("bundle", metavar="NAME.hyt", help="the policy")
     parser.add_argument(
         "--robot", required=True, help="sim:metaworld/TASK, several tasks separated by commas; or serial:robot.toml"
     )
@@ -74,7 +74,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     )
     parser.add_argument("--record", type=Path, metavar="DIR", help="a recording of each episode, for hyt-run replay")
     parser.add_argument("--film", type=Path, metavar="DIR", help="filmstrip and video of each robot's first episode")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results; one that is there is replaced")
     parser.add_argument("--port", help="firmware on this port, in real time (default: an own one, in lockstep)")
     parser.add_argument("--real-time", action="store_true", help="a simulated arm's own firmware runs by the clock")
     parser.add_argument(

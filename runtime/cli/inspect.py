@@ -20,7 +20,7 @@ from hyt.runtime.view.words import unit_suffix
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the subcommand."""
     parser = commands.add_parser("inspect", help="verify a bundle and show its manifest")
-    parser.add_argument("bundle", metavar="NAME.hyt")
+    parser.add_argument("bundle", metavar="NAME.hyt", help="the policy")
     parser.add_argument("--json", action="store_true", help="print manifest.json instead")
     add_signature_option(parser)
     parser.set_defaults(run=run)

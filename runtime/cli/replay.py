@@ -36,7 +36,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     parser.add_argument("--threads", type=int, help="threads of the engine (default: as many as then)")
     add_signature_option(parser)
     parser.add_argument("--list", action="store_true", help="show what the recordings hold, and ask no policy")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results; one that is there is replaced")
     parser.set_defaults(run=run)
 
 

@@ -25,3 +25,9 @@ def test_memory_and_seconds_of_both_ways_are_told(tiny_bundle: Path, tmp_path: P
         assert found["memory"]["peak_bytes"] > found["memory"]["kv_bytes"]
         assert found["memory"]["code_bytes"] > 0
         assert found["memory"]["files_bytes"] >= files
+
+
+def test_a_bundle_that_is_not_there_is_one_line_and_exit_code_4(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, str(SCRIPT), str(tmp_path / "none.hyt")], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (4, "", 1)
+    assert done.stderr.startswith(f"start.py: {tmp_path / 'none.hyt'}; expected a bundle directory")

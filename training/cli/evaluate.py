@@ -49,7 +49,7 @@ def add(commands: Commands) -> None:
         default="core",
         help="comma-separated: core, onnx (of bundles with graphs); each gives a policy",
     )
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all results; one that is there is replaced")
     parser.add_argument(
         "--log",
         type=Path,
