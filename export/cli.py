@@ -15,7 +15,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-from hyt.arguments import Parser
+from hyt.arguments import Parser, above_zero, ending, whole
 from hyt.errors import HytError, InputError
 from hyt.export.calibration import CalibrationRequest
 from hyt.export.calibration.samples import OBSERVATIONS
@@ -32,7 +32,7 @@ from hyt.export.signing import SigningKey
 from hyt.export.statement import Statement
 from hyt.export.version import TOOL, tool_version
 from hyt.runtime.manifest import ACTIVATIONS
-from hyt.runtime.signals import Interrupts, ending
+from hyt.runtime.signals import Interrupts
 
 USAGE = 2
 
@@ -190,23 +190,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the report as JSON too")
     parser.add_argument(
-        "--threads", type=_thread_count, default=0, metavar="N", help="threads (default: all processors)"
+        "--threads", type=whole(1, 1024), default=0, metavar="N", help="threads (default: all processors)"
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {tool_version()}")
     return parser
 
 
-def _thread_count(text: str) -> int:
-    threads = int(text)
-    if not 1 <= threads <= 1024:
-        raise argparse.ArgumentTypeError(f"expected 1 to 1024, received {threads}")
-    return threads
-
-
 def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 0 < seconds <= 60:
-        raise argparse.ArgumentTypeError(f"expected more than 0 to 60 seconds, received {text}")
+    seconds = above_zero(text)
+    if seconds > 60:
+        raise argparse.ArgumentTypeError(f"expected at most 60 seconds, received {text!r}")
     return seconds
 
 

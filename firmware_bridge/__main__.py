@@ -14,7 +14,7 @@ import signal
 import sys
 from types import FrameType
 
-from hyt.arguments import Parser
+from hyt.arguments import Parser, ending
 from hyt.errors import HytError
 from hyt.firmware_bridge.commands import ALL
 
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt as ended:
         number = signal.Signals(ended.args[0]) if ended.args else signal.SIGINT
-        print("interrupted" if number is signal.SIGINT else f"ended by {number.name}", file=sys.stderr)
+        print(ending(number), file=sys.stderr)
         return 128 + number
     return 0
 

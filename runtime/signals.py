@@ -21,11 +21,6 @@ ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 GRACE = 10.0  # seconds for coming to an end, in which further signals change nothing
 
 
-def ending(number: signal.Signals) -> str:
-    """What a program says that this signal ended."""
-    return "interrupted" if number is signal.SIGINT else f"ended by {number.name}"
-
-
 class Interrupts:
     """In its block the signals of ENDING raise KeyboardInterrupt in the main thread; `first` is the one that did.
 

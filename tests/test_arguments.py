@@ -33,6 +33,7 @@ def test_a_usage_error_is_one_line_that_names_the_subcommand(capsys: pytest.Capt
     [
         (whole(0), {"0": 0, "12": 12}, ("-1", "1.5", "", "one", "nan")),
         (whole(1), {"1": 1}, ("0", "-3")),
+        (whole(1, 8), {"1": 1, "8": 8}, ("0", "9", "x")),
         (above_zero, {"0.5": 0.5, "inf": float("inf")}, ("0", "-1", "nan", "", "x")),
         (not_negative, {"0": 0.0, "2e3": 2000.0}, ("-0.1", "nan", "x")),
         (share, {"0": 0.0, "1": 1.0, "0.25": 0.25}, ("1.1", "-0.1", "nan", "inf", "x")),

@@ -5,10 +5,10 @@
 // measured first, and such a graph may cost that much and nothing more.
 #include <atomic>
 #include <cstdlib>
-#include <filesystem>
 #include <new>
 
 #include "check.h"
+#include "folder.h"
 #include "hyt/graph.h"
 #include "hyt/strips.h"
 #include "model_file.h"
@@ -170,10 +170,9 @@ int main() {
     CHECK(allocations_of([] { ::operator delete(::operator new(4)); }) == 1);
     const int per_graph = allocations_of_a_graph();
     CHECK(per_graph > 0 && per_graph <= 2);
-    char directory[] = "/tmp/hyt_allocation_XXXXXX";
-    if (!mkdtemp(directory)) return 1;
-    for (hyt::SessionConfig config :
-         {hyt::test::write_model(directory, true), hyt::test::write_continuous_model(directory, true)}) {
+    const hyt::test::Folder folder;
+    for (hyt::SessionConfig config : {hyt::test::write_model(folder.path(), true),
+                                      hyt::test::write_continuous_model(folder.path(), true)}) {
         for (const int threads : {1, 2}) {
             config.threads = threads;
             check_session(config, allowed(config, per_graph));
@@ -184,10 +183,9 @@ int main() {
             check_session(without, allowed(without, per_graph));
         }
     }
-    hyt::SessionConfig config = hyt::test::write_model(directory, true);
+    hyt::SessionConfig config = hyt::test::write_model(folder.path(), true);
     for (config.threads = 1; config.threads < 3; ++config.threads) {
         for (const char* how : {"last", "auto"}) check_speculation(config, how);
     }
-    std::filesystem::remove_all(directory);
     return hyt::test::failures;
 }

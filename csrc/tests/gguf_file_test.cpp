@@ -5,10 +5,10 @@
 
 #include <sys/resource.h>
 
-#include <filesystem>
 #include <fstream>
 
 #include "check.h"
+#include "folder.h"
 #include "hyt/error.h"
 #include "model_file.h"
 
@@ -111,9 +111,8 @@ void check_keys(const std::string& path) {
 }  // namespace
 
 int main() {
-    char directory[] = "/tmp/hyt_gguf_XXXXXX";
-    if (!mkdtemp(directory)) return 1;
-    hyt::SessionConfig config = hyt::test::write_model(directory, true);
+    const hyt::test::Folder folder;
+    hyt::SessionConfig config = hyt::test::write_model(folder.path(), true);
     config.threads = 1;
     CHECK(loads(config));
     check_keys(config.language);
@@ -134,6 +133,5 @@ int main() {
     rusage usage{};
     getrusage(RUSAGE_SELF, &usage);
     CHECK(usage.ru_maxrss < 512 * 1024);
-    std::filesystem::remove_all(directory);
     return hyt::test::failures;
 }

@@ -2,10 +2,10 @@
 // graphs that were built for just that.
 #include <algorithm>
 #include <cstring>
-#include <filesystem>
 #include <random>
 
 #include "check.h"
+#include "folder.h"
 #include "hyt/decoder.h"
 #include "hyt/error.h"
 #include "model_file.h"
@@ -93,11 +93,9 @@ void check_columns() {
 }  // namespace
 
 int main() {
-    char directory[] = "/tmp/hyt_graphs_XXXXXX";
-    if (!mkdtemp(directory)) return 1;
-    const hyt::SessionConfig config = hyt::test::write_model(directory, true);
+    const hyt::test::Folder folder;
+    const hyt::SessionConfig config = hyt::test::write_model(folder.path(), true);
     for (const int threads : {1, 2, 3}) check_lengths(config, threads);
-    std::filesystem::remove_all(directory);
     check_columns();
     return hyt::test::failures;
 }

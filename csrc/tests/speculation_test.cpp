@@ -4,10 +4,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <filesystem>
 #include <random>
 
 #include "check.h"
+#include "folder.h"
 #include "hyt/decoder.h"
 #include "hyt/strips.h"
 #include "model_file.h"
@@ -139,14 +139,12 @@ void check_plans() {
 }  // namespace
 
 int main() {
-    char directory[] = "/tmp/hyt_speculation_XXXXXX";
-    if (!mkdtemp(directory)) return 1;
-    const hyt::SessionConfig config = hyt::test::write_model(directory, true);
+    const hyt::test::Folder folder;
+    const hyt::SessionConfig config = hyt::test::write_model(folder.path(), true);
     for (const int threads : {1, 2, 3}) {
         check_rows(config, threads);
         check_reading(config, threads);
     }
-    std::filesystem::remove_all(directory);
     check_plans();
     return hyt::test::failures;
 }

@@ -1,9 +1,10 @@
-"""What the command lines share: a usage error is one line, and types of numbers say what they expect."""
+"""What the command lines share: usage errors in one line, types of numbers, and what is said of a signal."""
 
 from __future__ import annotations
 
 import argparse
 import math
+import signal
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -16,16 +17,22 @@ class Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message} ({self.prog} --help tells what there is)\n")
 
 
-def whole(least: int) -> Callable[[str], int]:
-    """An argument type: a whole number of at least `least`."""
+def ending(number: signal.Signals) -> str:
+    """What a program says that this signal ended."""
+    return "interrupted" if number is signal.SIGINT else f"ended by {number.name}"
+
+
+def whole(least: int, most: int | None = None) -> Callable[[str], int]:
+    """An argument type: a whole number of at least `least`, and at most `most` where there is one."""
+    expected = f"of at least {least}" if most is None else f"from {least} to {most}"
 
     def read(text: str) -> int:
         try:
             number = int(text)
         except ValueError:
             number = least - 1
-        if number < least:
-            raise argparse.ArgumentTypeError(f"expected a whole number of at least {least}, received {text!r}")
+        if number < least or (most is not None and number > most):
+            raise argparse.ArgumentTypeError(f"expected a whole number {expected}, received {text!r}")
         return number
 
     return read

@@ -10,11 +10,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TextIO
 
-from hyt.arguments import Parser
+from hyt.arguments import Parser, ending
 from hyt.errors import HytError
 from hyt.runtime.cli import bench, doctor, drive, inspect, replay
 from hyt.runtime.cli.output import versions
-from hyt.runtime.signals import Interrupts, ending
+from hyt.runtime.signals import Interrupts
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

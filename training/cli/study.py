@@ -39,7 +39,8 @@ def add(commands: Commands) -> None:
 
 def sizes(text: str) -> tuple[int, ...]:
     """An argument type: positive numbers separated by commas."""
-    return tuple(sorted({whole(1)(part) for part in text.split(",")}))
+    size = whole(1)
+    return tuple(sorted({size(part) for part in text.split(",")}))
 
 
 def run(options: argparse.Namespace) -> None:
